@@ -1,6 +1,6 @@
 """Networks for CIFAR-10: data, models, training, selection and curves. Needs the extra `hw4opt[nets]`.
 
-Names are loaded when they are first used: torch takes a second.
+Names are loaded on first use, because importing torch takes a second.
 """
 
 from importlib import import_module
@@ -52,7 +52,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _FILES = [file.name for file in iter_modules([f"{folder}/models" for folder in __path__]) if file.name[0] != "_"]
-_NETWORKS = {name.capitalize(): f"models.{name}" for name in _FILES}  # known by their files, before torch is loaded
+_NETWORKS = {name.capitalize(): f"models.{name}" for name in _FILES}  # found by their files, before torch is loaded
 _HOME |= _NETWORKS
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Files of folders and archives, with a limit on everything that they unpack to; those that can be part of CIFAR-10."""
+"""Files of folders and archives that can be part of CIFAR-10, with a limit on what they unpack to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import IO, Any
 from hw4nets.errors import DataError
 from hw4nets.image_set import MAX_FILE_BYTES
 
-MAX_SOURCE_BYTES = 2 << 30  # of a source, or of what an archive unpacks to: CIFAR-10 has 184 MB
+MAX_SOURCE_BYTES = 2 << 30  # of a source, or of an archive's content unpacked: CIFAR-10 has 184 MB
 MAX_FILES = 200_000  # CIFAR-10 has 60,000 images
 MAX_FOLDER_DEPTH = 4  # levels of folders searched below the one given
 CHUNK_BYTES = 1 << 20
@@ -35,7 +35,7 @@ OPENERS: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz
 PACKED_MAGIC = (*OPENERS, b"PK")  # first bytes of gzip, bzip2, xz and zip files
 
 Content = Callable[[], bytes]
-Key = Callable[[str], str]  # of a file's name; "" for a file that is passed over
+Key = Callable[[str], str]  # of a file's name; "" for a file that is skipped
 
 
 def collect(path: Path) -> dict[str, bytes]:
@@ -67,9 +67,9 @@ def contents(path: Path, key: Key, max_files: int) -> Iterator[tuple[str, bytes]
             yield name, content
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # readers of damaged archives raise errors of every kind
-        why = str(error).partition("\n")[0].rstrip(":")  # tarfile appends the errors of every kind that it tried
-        message = f"{path} cannot be read to its end ({why}); it may be half a download: download it again"
+    except Exception as error:  # readers of damaged archives raise any exception
+        why = str(error).partition("\n")[0].rstrip(":")  # tarfile appends the errors of every format that it tried
+        message = f"{path} cannot be read to its end ({why}); the download may be incomplete: download it again"
         raise DataError(message) from error
 
 
@@ -103,7 +103,7 @@ def file_size(file: Path) -> int:
     try:
         status = file.stat()
     except OSError as error:
-        why = "it is a link to nothing" if file.is_symlink() else error.strerror
+        why = "it is a broken link" if file.is_symlink() else error.strerror
         raise DataError(f"{file} cannot be read ({why}); replace or remove it") from error
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{file} is not a regular file; replace or remove it")
@@ -160,7 +160,7 @@ def _zip_entries(path: Path, key: Key, max_files: int) -> Iterator[tuple[str, Co
 
 
 def _unzipped(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> bytes:
-    """Its content, of no more bytes than the archive states, whatever it would unpack to."""
+    """Its content, cut at the size that the archive states."""
     with archive.open(item) as file:
         return b"".join(iter(lambda: file.read(ZIP_CHUNK_BYTES), b""))
 
@@ -185,7 +185,7 @@ def _tar_entries(unpacked: _Limited, key: Key, max_files: int) -> Iterator[tuple
 
 
 class _Limited:
-    """An unpacked archive as a file; raises `DataError` beyond MAX_SOURCE_BYTES, bytes read twice counted twice."""
+    """An unpacked archive as a file; raises `DataError` beyond MAX_SOURCE_BYTES, where bytes read twice count twice."""
 
     def __init__(self, path: Path, file: IO[bytes], packed: bool) -> None:
         self.path, self.file, self.packed, self.room = path, file, packed, MAX_SOURCE_BYTES
@@ -200,7 +200,7 @@ class _Limited:
         self.file.close()
 
     def write(self, content: bytes) -> int:
-        """Part of what tarfile asks of a file; this one is for reading."""
+        """The part of a readable file's interface that tarfile needs."""
         raise io.UnsupportedOperation("write")
 
     def tell(self) -> int:
@@ -214,7 +214,7 @@ class _Limited:
         return content
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        """In a packed file by unpacking everything in between."""
+        """Seek; in a packed file by unpacking everything in between."""
         if not self.packed:
             return self.file.seek(place, whence)
         if place < self.file.tell():

@@ -55,15 +55,15 @@ def reproduce(
     watch: Watch | None = None,
     progress: Progress = lambda text: None,
 ) -> dict[str, Any]:
-    """Train the runs that are missing, and write report.md, results.json and one figure per network; gives the results.
+    """Train the missing runs, and write report.md, results.json and one figure per network; returns the results.
 
     options      changes to every recipe, such as {"epochs": 1} for a quick look
     own_epochs   epochs of the assignment's own settings: with batches of 4 they take hours
     progress     called with a line at the start of each run
 
-    A run that is finished is kept, and one that was stopped is resumed; so the same call again continues. Where the
-    loss of a run stops being finite the report says so, and the rest goes on. Raises `InputError` where another process
-    works in the folder, and for images other than of ten classes of 32×32 pixels.
+    Finished runs are kept and stopped ones resumed, so that the same call continues. If the loss of a run stops being
+    finite, the report says so, and the other runs continue. Raises `InputError` if another process works in the folder,
+    and for images other than of ten classes of 32×32 pixels.
     """
     if (data.side, len(data.classes)) != (IMAGE_SIDE, len(CLASSES)):
         own = f"{len(CLASSES)} classes of {IMAGE_SIDE}×{IMAGE_SIDE} pixels"
@@ -91,7 +91,7 @@ def reproduce(
 
 
 def diverged(part: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of a part of the results whose loss stopped being finite, with the sentence about it."""
+    """The settings in a part of the results whose loss stopped being finite, with the message."""
     return {name: part[name]["diverged"] for name in PRESETS if "diverged" in part[name]}
 
 
@@ -105,7 +105,7 @@ def is_written(name: str) -> bool:
 
 
 def start_over(folder: Path) -> None:
-    """Remove the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
+    """Remove the runs in the folder, finished ones too; raises `InputError` if another process works in it."""
     with locked(make_folder(folder)):
         for part in NETWORK_PARTS:
             for name in PRESETS:
@@ -184,7 +184,7 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _setting(outcome: Mapping[str, Any], name: str) -> str:
-    """The setting as it was used: a dash if it has no effect, and reduced epochs with those of the preset."""
+    """The setting used: a dash if it has no effect, and reduced epochs with those of the preset."""
     train, whole = outcome["train"], outcome["preset_epochs"]
     if name in USED_WITH and train[USED_WITH[name][0]] not in USED_WITH[name][1]:
         return NOT_USED

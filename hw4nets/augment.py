@@ -1,7 +1,8 @@
-"""Augmentation: pure functions of a batch of images and a generator, with a draw for every image, without a loop."""
+"""Augmentation: pure, vectorised functions of a batch of images and a generator, with one draw per image."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -56,33 +57,38 @@ def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
 
 
 def _near(length: int, size: int, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """(n, length) bool: the `size` places around one drawn for each image."""
+    """(n, length) bool: `size` positions around a random one for each image."""
     start = torch.randint(length, (n, 1), generator=generator, device=device) - size // 2
     places = torch.arange(length, device=device)
     return (places >= start) & (places < start + size)
 
 
 def _reflected(length: int, pixels: int, device: torch.device) -> Tensor:
-    """Places -pixels … length + pixels - 1, those outside reflected at the border."""
+    """Positions -pixels … length + pixels - 1, those outside reflected at the border."""
     places = torch.arange(-pixels, length + pixels, device=device).abs()
     return torch.where(places >= length, 2 * (length - 1) - places, places)
 
 
 def training_side(side: int, config: Config, epoch: int) -> int:
-    """Side in pixels of the images of an epoch, counted from 0: it grows from `start_side` to their own side in equal
-    steps of `SIDE_STEP` pixels, and has it from the part `full_side` of the run on, in the last epoch at any rate.
+    """Side in pixels of the images of an epoch, counted from 0: it grows from `first_side` to their own side in steps
+    of `SIDE_STEP` pixels, which it reaches at the fraction `full_scale` of the run, at the latest in the last epoch.
 
     Convolutions of an image of side s cost s² (progressive resizing: Howard, fast.ai at DAWNBench 2018).
     """
-    if not config.start_side or epoch >= config.epochs - 1:
+    if epoch >= config.epochs - 1:
         return side
-    sides = [*range(config.start_side, side, SIDE_STEP), side]
-    part = epoch / (config.full_side * config.epochs)
+    sides = [*range(first_side(side, config), side, SIDE_STEP), side]
+    part = epoch / (config.full_scale * config.epochs)
     return sides[min(int(part * (len(sides) - 1)), len(sides) - 1)]
 
 
+def first_side(side: int, config: Config) -> int:
+    """Side in pixels of the first epoch's images: `start_scale` × side, rounded up to a multiple of `SIDE_STEP`."""
+    return min(side, math.ceil(config.start_scale * side / SIDE_STEP) * SIDE_STEP)
+
+
 def scaled(images: Tensor, side: int) -> Tensor:
-    """Float images (n, c, h, w) scaled to side × side: bilinear, averaged over what a pixel covers."""
+    """Float images (n, c, h, w) scaled to side × side: bilinear, averaged over the area of a pixel."""
     if images.shape[-1] == side:
         return images
     return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)

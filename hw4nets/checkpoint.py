@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically every epoch, with a checksum of their own, and the previous one kept.
+"""Checkpoints: written atomically every epoch, with a checksum, and the previous one kept.
 
 A checkpoint is a nested dict of tensors, numbers and words, which `torch.load(path, weights_only=True)` reads: no code.
 """
@@ -50,7 +50,7 @@ def write_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state, or `CheckpointError` with a sentence if the file is damaged, newer, or no checkpoint."""
+    """The state; raises `CheckpointError` if the file is damaged, newer, or not a checkpoint."""
     try:
         whole = torch.load(path, map_location="cpu", weights_only=True)
         version = whole["version"]
@@ -60,10 +60,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # readers of damaged archives raise errors of every kind
+    except Exception as error:  # readers of damaged archives raise any exception
         if out_of_memory(error):
-            raise MemoryError(str(error)) from error  # no fault of the file
-        raise DamagedError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
+            raise MemoryError(str(error)) from error  # not a fault of the file
+        raise DamagedError(f"{path} is damaged, or not a checkpoint of hw4nets ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has format {str(version)[:20]}; this program reads format {VERSION}")
     if damaged:
@@ -72,10 +72,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The state of last.pt, or None where there is none; and notes for the user.
+    """The state of last.pt, or None if there is none; and notes for the user.
 
-    A damaged or absent last.pt is replaced by before.pt, so that the next save keeps what is whole. Raises
-    `CheckpointError` when there are checkpoints and none can be used: to start over is the user's choice.
+    A damaged or absent last.pt is replaced by before.pt, so that the next save keeps a valid one. Raises
+    `CheckpointError` if there are checkpoints and none can be used: starting over is the user's choice.
     """
     last, before = folder / LAST_FILE, folder / BEFORE_FILE
     if not last.exists() and not before.exists():

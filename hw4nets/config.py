@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hw4nets.settings import Range, Settings, setting
 
-SELECT_CHOICES = ("none", "validation", "test")  # with each a test accuracy says less than with the one before
+SELECT_CHOICES = ("none", "validation", "test")  # from the most to the least independent test accuracy
 PRECISION_CHOICES = ("auto", "float32", "bfloat16", "float16", "float64")
 POSITIVE_LIMITS = (1e-12, 1e6)
 
@@ -32,7 +32,7 @@ class Config(Settings):
         limits=POSITIVE_LIMITS,
         search=Range(1e-3, 1.0, log=True),
     )
-    momentum: float = setting(0.9, "Momentum; for adamw its first beta.", limits=(0, 0.9999), search=Range(0.8, 0.97))
+    momentum: float = setting(0.9, "Momentum; for adamw its first beta.", limits=(0, 0.9999), search=Range(0.5, 0.97))
     nesterov: bool = setting(True, "Nesterov momentum; muon always uses it.")
     weight_decay: float = setting(
         5e-4,
@@ -54,11 +54,11 @@ class Config(Settings):
         0.0, "Fraction of a label that is spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2)
     )
     augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
-    start_side: int = setting(
-        0, "Side in pixels of the first epochs' images, which are scaled down; 0: their own.", limits=(0, 1_000)
+    start_scale: float = setting(
+        1.0, "Side of the first epochs' images, which are scaled down, as a fraction of their own.", limits=(0.1, 1)
     )
-    full_side: float = setting(
-        0.5, "Fraction of the run after which images have their own side, not start_side.", limits=(0.01, 1)
+    full_scale: float = setting(
+        0.5, "Fraction of the run after which images have their own side, not that of start_scale.", limits=(0.01, 1)
     )
     average: str = setting("none", "Average of the weights over steps.", choices=("none", "ema", "lookahead"))
     average_decay: float = setting(0.99, "Decay of that average; larger is slower.", limits=(0, 0.999999))
@@ -87,10 +87,10 @@ class Config(Settings):
 
     @property
     def selected_on(self) -> str:
-        """On which images epoch or settings were chosen, the weaker of the two: every report says it."""
+        """The images on which epoch or settings were chosen, the weaker of the two, as in every report."""
         return weaker_selection(self.select, self.chosen_on)
 
 
 def weaker_selection(first: str, second: str) -> str:
-    """Of two of `SELECT_CHOICES` that with which a test accuracy says less."""
+    """The weaker of two `SELECT_CHOICES`: the one with the less independent test accuracy."""
     return max(first, second, key=SELECT_CHOICES.index)

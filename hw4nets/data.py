@@ -36,12 +36,12 @@ INPUT_SCALES = {"standard": (CHANNEL_MEANS, CHANNEL_DEVIATIONS), "half": ((0.5,)
 class Data:
     """Training and test images.
 
-    train, test   pixels uint8 (n, 3, side, side), labels int64 (n,), the places of `classes`
+    train, test   pixels uint8 (n, 3, side, side), labels int64 (n,), indices of `classes`
     pixels        "official", "synthetic" or "other: HEX", HEX being the start of the fingerprint
-    sha256        the fingerprint of all labelled pixels, whatever their order
-    source        what `load` gets them from again: official, synthetic, or the path
-    validation    images of val/, where there are test images besides
-    notes         sentences about what took the place of test images
+    sha256        the fingerprint of all labelled pixels, independent of their order
+    source        the argument of `load`: official, synthetic, or the path
+    validation    images of val/, if there are also test images
+    notes         sentences on images used in place of test images
     """
 
     train: ImageSet
@@ -55,12 +55,12 @@ class Data:
 
     @property
     def side(self) -> int:
-        """Of the images, in pixels."""
+        """The side of the images, in pixels."""
         return self.train.pixels.shape[-1]
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a file of settings says of the images."""
+        """The description of the images in a file of settings."""
         return {
             "data": self.source,
             "pixels": self.pixels,
@@ -142,11 +142,11 @@ def fingerprint(
 
 
 def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
-    """Training images split in two at random: `test` becomes the held-out ones, and the true test images are gone.
+    """Training images split at random: the held-out ones become `test`, and the true test images are removed.
 
-    Where there are validation images these are the held-out ones.
+    Validation images, if any, are the held-out ones.
 
-    count   how many are held out; default: a tenth, 5,000 of 50,000
+    count   number of held-out images; default: a tenth, 5,000 of 50,000
     """
     if data.validation is not None and count is None:
         return replace(data, test=data.validation, validation=None)
@@ -159,7 +159,7 @@ def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
 
 
 def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> Data:
-    """Ten smooth coloured patterns, shifted and noisy: learnable in seconds, and unlike photographs."""
+    """Ten smooth coloured patterns, shifted and with noise: learnable in seconds, unlike photographs."""
     draw = np.random.default_rng(seed)
     coarse = draw.normal(size=(len(CLASSES), 3, 4, 4))
     patterns = np.kron(coarse, np.ones((8, 8)))
@@ -201,7 +201,7 @@ def _data(decoded: Decoded, source: str) -> Data:
 
 
 def _save_cache(path: Path, key: str, decoded: Decoded, sha256: str) -> None:
-    """The decoded images with their fingerprint; of the official ones their batches, whose checksums identify them."""
+    """The decoded images with their fingerprint; for the official ones also the batches, identified by checksums."""
     arrays: dict[str, Any] = {name: np.frombuffer(content, np.uint8) for name, content in decoded.official.items()}
     if not arrays:
         pictures = decoded.pictures
@@ -214,16 +214,16 @@ def _save_cache(path: Path, key: str, decoded: Decoded, sha256: str) -> None:
 
 
 def _load_cache(path: Path, key: str, source: str) -> Data | None:
-    """The images in the cache, or None where the entry is absent, damaged or changed: they are then decoded again.
+    """The images in the cache, or None if the entry is absent, damaged or changed: they are then decoded again.
 
-    An entry is verified: its images must have its fingerprint, and are official only by their batches' checksums.
+    An entry is verified: its images must have its fingerprint, and the batches of official ones their checksums.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
             arrays = {name: entry[name] for name in entry.files}
         data = _data(_decoded(path, arrays), source)
         return data if (str(arrays["key"]), str(arrays["sha256"])) == (key, data.sha256) else None
-    except Exception:  # numpy's reader of a damaged entry raises errors of every kind
+    except Exception:  # numpy's reader of a damaged entry raises any exception
         return None
 
 
@@ -260,7 +260,8 @@ def _download(progress: Progress) -> Decoded:
     official = datasets.CIFAR10
     with tempfile.TemporaryDirectory(prefix=".download-", dir=cache_folder()) as folder:
         try:
-            with redirect_stderr(io.StringIO()):  # where torchvision draws a bar of its own, terminal or not
+            # where torchvision draws its own progress bar, with or without a terminal
+            with redirect_stderr(io.StringIO()):
                 datasets.utils.download_url(official.url, folder, official.filename, official.tgz_md5)
         except URLError as error:
             raise DataError(_no_download(official.url, f"{error.reason}")) from error

@@ -23,7 +23,7 @@ from hw4nets.images import Pictures, read_folders, read_labelled
 
 
 class Decoded(NamedTuple):
-    """The images of a source; `official` has its batches by name where every one has its official checksum."""
+    """The images of a source; `official` has its batches by name if all have their official checksums."""
 
     pictures: Pictures
     official: Mapping[str, bytes] = {}
@@ -47,13 +47,13 @@ def read(path: Path, progress: Callable[[int, int], None] = lambda done, total: 
         return Decoded(read_labelled(path, labelled, progress))
     if batches:
         return Decoded(Pictures(*read_batches(path, batches), CLASSES), official_batches(batches))
-    raise DataError(f"{path} holds no CIFAR-10 and no classes of one's own: wanted {ACCEPTED_LAYOUTS}")
+    raise DataError(f"{path} holds neither CIFAR-10 nor class folders: wanted {ACCEPTED_LAYOUTS}")
 
 
 def source_key(path: Path) -> str:
     """A hash of the content: of the archive, or of key and content of every file of the folder that has a key.
 
-    Raises `DataError` where one cannot be read.
+    Raises `DataError` if one cannot be read.
     """
     files = [(file_key(name), file) for name, file in folder_files(path)] if path.is_dir() else [("", path)]
     if not path.is_dir() and file_size(path) > MAX_SOURCE_BYTES:

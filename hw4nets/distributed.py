@@ -35,7 +35,7 @@ class Group:
         return self.rank == 0
 
     def check_batch(self, batch: int) -> None:
-        """Raise `InputError` for batches of which the processes cannot have equal parts."""
+        """Raise `InputError` for a batch size that is not a multiple of the number of processes."""
         if batch % self.size:
             raise InputError(f"`batch_size` is {batch}; it must be a multiple of the {self.size} processes")
 
@@ -59,14 +59,14 @@ class Group:
         return values
 
     def of_first(self, make: Callable[[], T]) -> T:
-        """What process 0 makes, in every process."""
+        """The result of process 0, in every process."""
         values: list[T | None] = [make() if self.first else None]
         if self.size > 1:
             dist.broadcast_object_list(values, src=0)
         return cast("T", values[0])
 
     def after_first(self, make: Callable[[], T]) -> T:
-        """What each process makes, process 0 before the others: they find the files that it has written."""
+        """Each process's own result, made first by process 0, so that the others find the files that it writes."""
         if self.first:
             value = make()
             self.wait()
@@ -75,7 +75,7 @@ class Group:
         return make()
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.size > 1:
             dist.barrier()
 
@@ -84,13 +84,13 @@ ALONE = Group()
 
 
 def current_group() -> Group:
-    """The processes of this run, where they have joined; else this one alone."""
+    """The processes of this run, if they have joined; else this one alone."""
     return Group(dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else ALONE
 
 
 @contextmanager
 def joined_processes() -> Iterator[Group]:
-    """The processes of `torchrun`, joined for the block; this one alone where it was started without it."""
+    """The processes of `torchrun`, joined for the block; this one alone if it was started without."""
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
@@ -99,7 +99,7 @@ def joined_processes() -> Iterator[Group]:
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield current_group()
-        gc.collect()  # what is left of DistributedDataParallel has threads of the group
-        current_group().wait()  # a process that ends takes the others' connections along
+        gc.collect()  # remaining objects of DistributedDataParallel have threads of the group
+        current_group().wait()  # a process that ends closes the others' connections
     finally:
         dist.destroy_process_group()

@@ -9,7 +9,7 @@ NO_MEMORY_MESSAGES = ("can't allocate memory", "out of memory")  # in torch's Ru
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether there was too little memory: numpy raises MemoryError, torch a RuntimeError that says so."""
+    """Whether memory ran out: numpy raises MemoryError, torch a RuntimeError with such a message."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(message in str(error) for message in NO_MEMORY_MESSAGES)
     )
@@ -34,11 +34,12 @@ class UnknownNameError(InputError):
 
 
 class DataError(InputError):
-    """Images could not be loaded: no network, half a download, a wrong checksum, a missing class, a damaged file."""
+    """Images could not be loaded: no network, an incomplete download, a wrong checksum, a missing class, a damaged
+    file."""
 
 
 class ImageSizeError(DataError):
-    """An image has another size than the ones it has to fit."""
+    """An image has another size than required."""
 
 
 class CheckpointError(NetsError):
@@ -50,15 +51,16 @@ class DamagedError(CheckpointError):
 
 
 class WriteError(NetsError):
-    """A file of the run could not be written: the disk is full, say. What it would replace is unchanged."""
+    """A file of the run could not be written, for example on a full disk. The file that it would replace is
+    unchanged."""
 
 
 class ExportError(NetsError):
-    """A network in another form gives other outputs than the network itself."""
+    """An exported network gives other outputs than the network itself."""
 
 
 class DivergedError(NetsError):
-    """The loss is no longer finite; `step` and `lr` say where. The checkpoint of the epoch before is kept."""
+    """The loss is no longer finite, at `step` with learning rate `lr`. The checkpoint of the epoch before is kept."""
 
     def __init__(self, step: int, epoch: int, lr: float) -> None:
         self.step, self.epoch, self.lr = step, epoch, lr

@@ -66,9 +66,9 @@ def accuracy(out: Tensor, labels: Tensor) -> float:
 
 
 def evaluate(model: nn.Module, data: Data, execution: Execution | None = None, scale: str = "standard") -> Evaluation:
-    """Everything about the test images.
+    """Evaluate the network on test images.
 
-    execution   how the network is run (hw4nets.execution.prepare); default: as it is, in float32
+    execution   how the network is run (hw4nets.execution.prepare); default: unchanged, in float32
     scale       the `input_scale` it was trained with
     """
     check_fits(model, data.side, len(data.classes))

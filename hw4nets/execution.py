@@ -26,7 +26,7 @@ from hw4nets.process import preserved_generators
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 EVALUATION_BATCH_SIZES = (500, 250, 125, 50, 25)  # each divides 5,000, 10,000, 45,000 and 50,000
-MAX_LAYER_OUTPUT_BYTES = 2**28  # of a layer in evaluation: beyond, a CPU spends its time on memory
+MAX_LAYER_OUTPUT_BYTES = 2**28  # of a layer in evaluation: beyond, a CPU is limited by memory
 MAX_TIMED_BATCH_SIZE = 256  # of the step that is timed to choose precision and memory format
 MAX_TIME_RATIO = 0.9  # bfloat16 or channels_last is chosen if its step takes less than this part of the simpler one's
 MAX_NOTE_CHARACTERS = 120  # of a compiler's error
@@ -39,10 +39,10 @@ class Execution:
     """How a network is run.
 
     device          of weights and images
-    precision       of the matrix products of a pass; float32 everywhere else, or float64 where that is the precision
+    precision       of matrix products; other operations are in float32, or all in float64
     memory_format   contiguous | channels_last
-    forward         the network, compiled or as it is
-    evaluated       images of a forward pass in evaluation
+    forward         the network, compiled or not
+    evaluated       number of images per forward pass in evaluation
     seconds         spent on compiling
     notes           sentences about what was not available
     """
@@ -57,7 +57,7 @@ class Execution:
 
     @classmethod
     def plain(cls, model: nn.Module, side: int = IMAGE_SIDE) -> Execution:
-        """The network as it is, for images of a side: where its weights are, in float32, contiguous, uncompiled."""
+        """The network for images of a side on the device of its weights, in float32, contiguous, uncompiled."""
         weights = next(model.parameters(), None)
         device = torch.device("cpu") if weights is None else weights.device
         return cls(device, torch.float32, torch.contiguous_format, model, _evaluation_batch_size(model, side))
@@ -68,16 +68,16 @@ class Execution:
 
     @property
     def format_name(self) -> str:
-        """The memory format as a `Config` names it."""
+        """The memory format by its name in a `Config`."""
         return next(name for name, layout in MEMORY_FORMATS.items() if layout is self.memory_format)
 
     @property
     def precision_name(self) -> str:
-        """The precision as a `Config` names it."""
+        """The precision by its name in a `Config`."""
         return next(name for name, kind in DTYPES.items() if kind is self.precision)
 
     def in_memory_format(self, images: Tensor) -> Tensor:
-        """The images in the memory format of the network, and in float64 where it is in that."""
+        """The images in the memory format of the network, and in float64 if the network is."""
         images = images.double() if self.precision is torch.float64 else images
         return images.contiguous(memory_format=self.memory_format)
 
@@ -110,12 +110,12 @@ def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
 
 
 def check_machine(config: Config) -> None:
-    """Raise `InputError` now for a device or a precision that this machine does not have."""
+    """Raise `InputError` for a device or a precision that this machine does not have."""
     _precisions(config, choose_device(config.device))
 
 
 def choose_device(name: str) -> torch.device:
-    """The device by name; `auto` is CUDA where there is one."""
+    """The device by name; `auto` is CUDA if available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
@@ -135,7 +135,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _precisions(config: Config, device: torch.device) -> list[str]:
-    """Those to choose from: on a CPU bfloat16 too, if it has instructions for its products, summed in float32."""
+    """The modes to choose from: on a CPU also bfloat16, if it has instructions for products summed in float32."""
     if config.precision != "auto":
         if config.precision == "float16" and device.type == "cpu":
             raise InputError("precision float16 needs CUDA; take float32 or bfloat16")
@@ -161,9 +161,9 @@ def _formats(model: nn.Module, config: Config, device: torch.device) -> list[str
 
 
 def _remembered_mode(model: nn.Module, config: Config, device: torch.device, modes: list[Mode], side: int) -> Mode:
-    """Measured once for a machine, network, batch size and size of images.
+    """The fastest mode, measured once for a machine, network, batch size and size of images.
 
-    The choice decides rounding, and the same seed must give the same history again.
+    The choice is cached because it affects rounding, and the same seed must give the same history again.
     """
     situation = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size, modes)
     situation = situation if side == IMAGE_SIDE else (*situation, side)
@@ -172,7 +172,7 @@ def _remembered_mode(model: nn.Module, config: Config, device: torch.device, mod
     mode = _read_modes(path).get(key)
     if mode not in modes:
         mode = _fastest_mode(model, min(config.batch_size, MAX_TIMED_BATCH_SIZE), device, modes, side)
-        with suppress(InputError, WriteError):  # without a cache it is measured again the next time
+        with suppress(InputError, WriteError):  # without a cache it is measured again next time
             make_folder(path.parent)
             modes_by_key = _read_modes(path) | {key: mode}  # with those that other processes have measured meanwhile
             write_text(path, json.dumps(modes_by_key, indent=1))
@@ -190,7 +190,7 @@ def _read_modes(path: Path) -> dict[str, Mode]:
 
 
 def _fastest_mode(model: nn.Module, batch: int, device: torch.device, modes: list[Mode], side: int) -> Mode:
-    """The first mode, or a later one with which a step takes clearly less time."""
+    """The first mode, or a later one with a clearly faster step."""
     best, least = modes[0], math.inf
     with _unchanged_model(model):
         for mode in modes:
@@ -230,7 +230,7 @@ def _autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMa
 
 @contextmanager
 def _unchanged_model(model: nn.Module) -> Iterator[None]:
-    """After the block weights, running statistics, gradients and generators are as they were before it."""
+    """Restore weights, running statistics, gradients and generators after the block."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     was_training = model.training
     try:
@@ -271,9 +271,9 @@ def _evaluation_batch_size(model: nn.Module, side: int) -> int:
 def _compiled(model: nn.Module, config: Config, plain: Execution, side: int) -> Execution:
     """The network compiled for training and for evaluation, on zeros of the real shapes, and the seconds that took.
 
-    Where there is no compiler, a note and the network as it is.
+    Without a compiler, a note and the network itself.
     """
-    forward = torch.compile(model, dynamic=False)  # one program a shape: one for any shape is slower
+    forward = torch.compile(model, dynamic=False)  # one program per shape: one for any shape is slower
     images, tested = (
         plain.in_memory_format(torch.zeros(n, 3, side, side, device=plain.device))
         for n in (config.batch_size, plain.evaluated)
@@ -285,7 +285,7 @@ def _compiled(model: nn.Module, config: Config, plain: Execution, side: int) -> 
             with torch.no_grad(), plain.autocast():
                 model.eval()
                 forward(tested)
-    except Exception as error:  # of every kind, where a compiler is absent or too old
+    except Exception as error:  # any exception, if a compiler is absent or too old
         torch.compiler.reset()
         why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:MAX_NOTE_CHARACTERS]}"
         return replace(plain, notes=(f"torch.compile did not work here ({why}); running uncompiled",))

@@ -48,14 +48,13 @@ class _Whole(nn.Module):
 def export(run: str | Path, path: str | Path, checkpoint: str = "last") -> Exported:
     """Write the network of a run as ONNX, from pixels uint8 (n, 3, side, side) to probabilities (n, classes), any n.
 
-    Normalisation of the pixels is part of it; its metadata have `classes` (JSON), `net` and `pixels`. onnxruntime must
-    give the probabilities of the network in float32 to MAX_PROBABILITY_DIFFERENCE.
+    It includes the normalisation of pixels; its metadata have `classes` (JSON), `net` and `pixels`. The probabilities
+    of onnxruntime must agree with those of the network in float32 to MAX_PROBABILITY_DIFFERENCE.
 
     checkpoint   last | best
 
-    Raises `ExportError` where it gives others, `InputError` for a folder that is no run, `CheckpointError` for a
-    checkpoint that cannot be used, `WriteError` where the file cannot be written, and ModuleNotFoundError without the
-    extra.
+    Raises `ExportError` if they do not, `InputError` for a folder that is not a run, `CheckpointError` for an unusable
+    checkpoint, `WriteError` if the file cannot be written, and ModuleNotFoundError without the extra.
     """
     onnxruntime = import_module("onnxruntime")
     folder = Path(run)
@@ -78,7 +77,7 @@ def export(run: str | Path, path: str | Path, checkpoint: str = "last") -> Expor
 def _serialized(whole: nn.Module, side: int, about: dict[str, str]) -> bytes:
     example = torch.zeros(2, 3, side, side, dtype=torch.uint8)
     whole(example)  # constants of the normalisation are made once: not within the trace
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):  # of torch's exporter, about itself
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):  # of torch's exporter, about its own code
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             whole,

@@ -1,4 +1,4 @@
-"""Files that are never half-written, and where the user's cache is."""
+"""Atomic files, and the location of the user's cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from hw4nets.errors import InputError, WriteError
 
 MAX_TEXT_BYTES = 64 << 20
-LOCK_FILE = ".hw4nets.lock"  # in a folder that a process works in
-MAX_AFFIX_BYTES = 100  # of a name's stem and of its suffix that its temporary file's name has
+LOCK_FILE = ".hw4nets.lock"  # in a folder that a process is using
+MAX_AFFIX_BYTES = 100  # of a name's stem and suffix, in its temporary file's name
 CACHE_VARIABLE = "HW4NETS_CACHE"  # the environment variable that moves the cache
 
 
 def cache_folder() -> Path:
-    """Where decoded images are kept: $HW4NETS_CACHE, else the platform's own place for caches."""
+    """The folder of decoded images: $HW4NETS_CACHE, else the platform's folder for caches."""
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE])
     home = Path.home()
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def make_folder(path: str | Path) -> Path:
-    """The folder, made where it is absent; a sentence where it cannot be."""
+    """The folder, created if absent; raises `InputError` if that fails."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def make_folder(path: str | Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Inside the block no other process works in the folder; raises `InputError` where one does.
+    """Lock the folder against other processes for the block; raises `InputError` if another one has it.
 
     The lock of a process that is killed is released.
     """
@@ -68,7 +68,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+    """A temporary file beside `path` that replaces it when the block succeeds, and is removed otherwise."""
     path = Path(path)
     stem, suffix = _affixes(path)
     temporary = path.parent / f".{stem}.{os.urandom(4).hex()}{suffix}"
@@ -93,7 +93,7 @@ def leftover_files(folder: Path, names: Iterable[str]) -> list[Path]:
 def read_text(path: str | Path) -> str:
     """The content of a regular file of at most MAX_TEXT_BYTES bytes in UTF-8.
 
-    Raises FileNotFoundError where it is absent, and `InputError` for all else.
+    Raises FileNotFoundError if it is absent, and `InputError` for other faults.
     """
     path = Path(path)
     try:
@@ -111,19 +111,19 @@ def read_text(path: str | Path) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in one piece."""
+    """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file (a figure, say) that then becomes `path`."""
+    """Let `write` write a temporary file (a figure, say) that then replaces `path`."""
     with replacing(path) as temporary:
         write(temporary)
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until the content is on the disk: a rename that outlives a power cut must not name an empty file."""
+    """Wait until the content is on the disk, so that after a power cut the renamed file is not empty."""
     handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)
@@ -132,7 +132,7 @@ def _to_disk(path: Path) -> None:
 
 
 def _affixes(path: Path) -> list[str]:
-    """Stem and suffix of the name, cut where they are long."""
+    """Stem and suffix of the name, cut if long."""
     return [os.fsencode(part)[:MAX_AFFIX_BYTES].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 

@@ -1,4 +1,4 @@
-"""The record of a run, epoch by epoch, and the calls that tell a program of its progress."""
+"""The record of a run, epoch by epoch, and the callbacks of its progress."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def check_row(row: EpochRow, place: int) -> None:
 class History:
     """The epochs of a run, the best of them, and a full pass over the training images at its end.
 
-    best_epoch              1-based; the last where nothing selects (`Config.select`)
-    train_accuracy          of the final weights on all training images, unaugmented
-    seconds_compile         apart from training
-    memory_format           contiguous | channels_last: that of the training
-    precision               float32 | bfloat16 | float16, that of the matrix products in training
-    notes                   sentences: what was not available, what was done instead
+    best_epoch              1-based; the last one without selection (`Config.select`)
+    train_accuracy          of the final weights on all training images, without augmentation
+    seconds_compile         not included in training
+    memory_format           contiguous | channels_last, in training
+    precision               float32 | bfloat16 | float16 | float64, of the matrix products in training
+    notes                   sentences on what was not available, and its replacement
     """
 
     rows: tuple[EpochRow, ...] = ()
@@ -61,22 +61,22 @@ class History:
 
     @property
     def test_accuracy(self) -> float:
-        """At the last epoch."""
+        """The test accuracy at the last epoch."""
         return self.rows[-1].test_accuracy
 
     def extended(self, row: EpochRow, select: str) -> History:
-        """With one more epoch."""
+        """This history with one more epoch."""
         rows = (*self.rows, row)
         scores = {
             "none": lambda row: row.epoch,
             "test": lambda row: row.test_accuracy,
             "validation": lambda row: row.validation_accuracy,
         }
-        return replace(self, rows=rows, best_epoch=max(rows, key=scores[select]).epoch)  # the first of equals
+        return replace(self, rows=rows, best_epoch=max(rows, key=scores[select]).epoch)  # the first among equals
 
 
 class Watch:
-    """The progress of a run: `train` calls these; override the ones that matter. This one does nothing."""
+    """Callbacks of `train`, which do nothing here; override those needed."""
 
     def start(self, history: History) -> None:
         """The run begins; `history` has the epochs of its checkpoint, if any."""

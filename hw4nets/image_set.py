@@ -1,4 +1,4 @@
-"""Images with their labels, the ten classes of CIFAR-10, and what classes and sizes of one's own may be."""
+"""Images with their labels, the ten classes of CIFAR-10, and the limits of other classes and sizes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MAX_FILE_BYTES = 64 << 20  # an official batch has 31 MB
 
 
 class ImageSet(NamedTuple):
-    """The images of training, validation or test: pixels uint8 (n, 3, side, side), labels int64 (n,) from 0 on."""
+    """The images of training, validation or test: pixels uint8 (n, 3, side, side), labels int64 (n,) from 0."""
 
     pixels: np.ndarray
     labels: np.ndarray
 
     def split(self, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
-        """The rest and `count` images drawn at random, each in the order of the whole."""
+        """The images split at random into `count` images and the rest, both in their original order."""
         order = np.random.default_rng(seed).permutation(len(self.labels))
         drawn, rest = np.sort(order[:count]), np.sort(order[count:])
         return ImageSet(self.pixels[rest], self.labels[rest]), ImageSet(self.pixels[drawn], self.labels[drawn])

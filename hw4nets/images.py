@@ -1,6 +1,6 @@
-"""Images of classes: a PNG or JPEG file an image, a folder per class, or a table of labels.
+"""Images of classes: one PNG or JPEG file per image, one folder per class, or a table of labels.
 
-A file with no 8-bit RGB of its own (transparency, say) is refused by name.
+A file without 8-bit RGB pixels (with transparency, say) is refused by name.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUBSETS = ("train", "test", "val")
-TEST_SPLIT_SEED = 0  # of the images that are held out where no test image has a label
+TEST_SPLIT_SEED = 0  # of the images, held out if test images have no labels
 IMAGE_FORMATS = ("PNG", "JPEG")  # for other formats Pillow may start other programs
 COLOR_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's; each has one 8-bit RGB image
 MAX_IMAGE_PIXELS = 1 << 27  # of an image that is scaled
-ORIENTATION = 0x0112  # tag of the EXIF data: how the camera was held
+ORIENTATION = 0x0112  # tag of the EXIF data: the orientation of the camera
 GREY_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
 class Pictures(NamedTuple):
     """Images of classes, decoded.
 
-    validation   those of val/, where there are test images besides
-    note         a sentence about what took the place of test images, if anything did
+    validation   those of val/, if there are also test images
+    note         a sentence on images used in place of test images, or ""
     """
 
     train: ImageSet
@@ -65,19 +65,19 @@ def read_folders(path: Path, files: Mapping[str, bytes], progress: Callable[[int
         if keys
     }
     if "test" not in sets:
-        return Pictures(sets["train"], sets["val"], classes, note="there is no test/: val/ has its place")
+        return Pictures(sets["train"], sets["val"], classes, note="there is no test/: val/ is used in its place")
     return Pictures(sets["train"], sets["test"], classes, sets.get("val"))
 
 
 def read_labelled(path: Path, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> Pictures:
-    """Kaggle's train/ID.png with trainLabels.csv: every tenth image, drawn at random, has the place of test images."""
+    """Kaggle's train/ID.png with trainLabels.csv: a random tenth of the images is used as test images."""
     labels = _labels(files[LABELS_FILE])
     by_name: dict[str, list[str]] = {}
     for key in (key for key in files if key != LABELS_FILE):
         by_name.setdefault(Path(key).stem, []).append(key)
     missing = sorted(labels.keys() - by_name.keys())
     others = sorted(by_name.keys() - labels.keys()) + sorted(name for name, keys in by_name.items() if len(keys) > 1)
-    for names, fault in ((missing, "names images that train/ lacks"), (others, "has not one label for each image")):
+    for names, fault in ((missing, "names images that train/ lacks"), (others, "lacks a unique label for each image")):
         if names:
             raise DataError(f"{path}: {LABELS_FILE} {fault}: {len(names)}, {names[0]} first")
     classes = tuple(sorted(set(labels.values())))
@@ -86,8 +86,8 @@ def read_labelled(path: Path, files: Mapping[str, bytes], progress: Callable[[in
     whole = read_images(path, keys, files, classes, _side(next(iter(keys)), files), progress)
     train, test = whole.split(len(keys) // 10, TEST_SPLIT_SEED)
     if {*train.labels} != {*test.labels}:
-        raise DataError(f"{path}: too few labelled images; of each class some have to be tested on")
-    note = f"Kaggle's test images have no labels: {len(test.labels):,} of the training images have their place"
+        raise DataError(f"{path}: too few labelled images; every class needs some test images")
+    note = f"Kaggle's test images have no labels: {len(test.labels):,} of the training images are used in their place"
     return Pictures(train, test, classes, note=note)
 
 
@@ -112,7 +112,7 @@ def _check_classes(path: Path, classes: Sequence[str]) -> None:
 
 
 def _check_same(path: Path, subset: str, classes: set[str], elsewhere: set[str]) -> None:
-    """Raise `DataError` where a folder lacks a class of the others, `UnknownNameError` for one by another name."""
+    """Raise `DataError` if a folder lacks a class of the others, `UnknownNameError` for a class not in the others."""
     missing = sorted(elsewhere - classes)
     for name in sorted(classes - elsewhere):
         if difflib.get_close_matches(name, missing, n=1, cutoff=0.5):
@@ -162,9 +162,10 @@ def read_images(
 def decode(name: str, content: bytes, side: int, resize: bool = False) -> np.ndarray:
     """Pixels uint8 (3, side, side).
 
-    resize   scale an image of another size: the square in its middle, the right way up as its EXIF data say
+    resize   scale an image of another size: its central square, rotated by its EXIF data
 
-    Raises `ImageSizeError` for another size without `resize`, `DataError` for what is no image or has too many pixels.
+    Raises `ImageSizeError` for another size without `resize`, `DataError` for a file that is not an image or has too
+    many pixels.
     """
     from PIL import Image, ImageOps
 
@@ -189,7 +190,7 @@ def image_size(name: str, content: bytes) -> tuple[int, int]:
 
 @contextmanager
 def _opened(name: str, content: bytes) -> Iterator[Image]:
-    """The image; raises `DataError` where it cannot be opened, or cannot be decoded in the block."""
+    """The image; raises `DataError` if it cannot be opened, or not be decoded in the block."""
     from PIL import Image
 
     try:
@@ -197,14 +198,14 @@ def _opened(name: str, content: bytes) -> Iterator[Image]:
             yield image
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # a damaged file raises whatever Pillow's decoders run into
+    except Exception as error:  # Pillow's decoders raise any exception for a damaged file
         raise DataError(
             f"{name} is not an image that can be decoded, or is cut short; replace it by a PNG or JPEG file"
         ) from error
 
 
 def _rgb(name: str, image: Image) -> np.ndarray:
-    """Pixels (height, width, 3). Of 16-bit grey the upper 8 bits, as Pillow takes them of 16-bit RGB."""
+    """Pixels (height, width, 3). For 16-bit grey the upper 8 bits, as Pillow does for 16-bit RGB."""
     transparent = " with transparent colors" if "transparency" in image.info else ""
     if transparent or image.mode not in COLOR_MODES + GREY_16_MODES:
         accepted = f"modes {', '.join(COLOR_MODES)} and 16-bit grey are read"

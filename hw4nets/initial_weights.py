@@ -1,4 +1,4 @@
-"""Weights of another run, with which a training starts."""
+"""Weights of another run as the start of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hw4nets.errors import CheckpointError, InputError
 
 
 def read_init(init: str) -> dict[str, Any]:
-    """The weights of a run folder by name; raises `InputError` where it has none."""
+    """The weights of a run folder by name; raises `InputError` if it has none."""
     try:
         weights = load_checkpoint(Path(init) / LAST_FILE)["weights"]
         if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
@@ -24,9 +24,9 @@ def read_init(init: str) -> dict[str, Any]:
 
 
 def take_weights(model: nn.Module, init: str) -> list[str]:
-    """Set the layers of a network that fit to the weights of a run; a sentence that names those that do not, if any.
+    """Set the layers of a network that fit to the weights of a run; returns a sentence that names the others, if any.
 
-    Raises `InputError` where none fits.
+    Raises `InputError` if none fits.
     """
     weights, misfits, taken = read_init(init), [], 0
     for name, layer in model.named_modules():
@@ -41,7 +41,7 @@ def take_weights(model: nn.Module, init: str) -> list[str]:
             taken += 1
     if not taken:
         raise InputError(f"no layer of the network fits the weights of {init}; give `init` a run of a network like it")
-    return [f"layers that do not fit the weights of {init} start anew: {', '.join(misfits)}"] if misfits else []
+    return [f"layers that do not fit the weights of {init} are initialised: {', '.join(misfits)}"] if misfits else []
 
 
 def _sizes(tensor: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""Layers and blocks of networks, the settings that several networks share, and the sizes of outputs."""
+"""Layers and blocks, settings shared by several networks, and sizes of outputs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": n
 MONOTONE_ACTIVATIONS = ("relu", "sigmoid")
 POOLS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 WHITENING_CHOICES = ("no", "start", "fixed")
-WHITENING_BATCH_SIZE = 250  # images whose patches are in memory at once
-VARIANCE_OFFSET = 5e-4  # added to a patch's variance before its root is taken, in units of normalised pixels squared
+WHITENING_BATCH_SIZE = 250  # images whose patches are in memory at a time
+VARIANCE_OFFSET = 5e-4  # added to a patch's variance before taking the root, in squared units of normalised pixels
 
 
 # ---- settings that several networks share ----------------------------------------------------------------------------
@@ -59,9 +59,9 @@ def convolution_block(
 ) -> list[nn.Module]:
     """A convolution with its normalisation, activation and pool.
 
-    The pool comes first where the result is the same, for there is less to normalise and to activate behind it:
-    max(σ(x)) = σ(max(x)) for a monotone σ (not gelu, which decreases below -0.75). With batch normalisation between
-    the two the function differs, and the pool comes first all the same.
+    The pool comes first if the result is the same, because less remains to normalise and to activate:
+    max(σ(x)) = σ(max(x)) for a monotone σ (not gelu, which decreases below -0.75). With batch normalisation the
+    function differs, and the pool comes first as well.
     """
     pooling = POOLS[pool](pool_width)
     activated: list[nn.Module] = [nn.BatchNorm2d(convolution.out_channels)] if batch_norm else []
@@ -85,31 +85,32 @@ def fully_connected(
 
 
 def dropout_layers(chance: float) -> list[nn.Module]:
-    """One dropout layer; none where nothing is dropped."""
+    """One dropout layer; none for probability 0."""
     return [nn.Dropout(chance)] if chance else []
 
 
 class Scale(nn.Module):
-    """x ↦ factor · x: outputs of a size that suits the loss at the start."""
+    """x ↦ factor · x: scales outputs to suit the loss at the start."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape as x."""
+        """factor · x, of the shape of x."""
         return x * self.factor
 
 
 def norm_without_weight(channels: int) -> nn.BatchNorm2d:
-    """Batch normalisation with an offset and no factor: the ReLU network behind it does not need one.  (Page 2019.)"""
-    norm = nn.BatchNorm2d(channels, momentum=0.4)  # few epochs: the running figures must follow quickly
+    """Batch normalisation with an offset and without a factor, which a following ReLU does not need.  (Page 2019.)"""
+    norm = nn.BatchNorm2d(channels, momentum=0.4)  # few epochs: running statistics must adapt quickly
     norm.weight.requires_grad_(False)
     return norm
 
 
 def dirac(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with its first filters the identity on each input channel: signals and gradients pass at once."""
+    """The layer with its first filters set to the identity on each input channel, so that signals and gradients
+    pass."""
     nn.init.dirac_(layer.weight.data[: layer.in_channels])
     return layer
 
@@ -121,8 +122,8 @@ class WhitenedConv2d(nn.Conv2d):
     """A convolution whose filters are the principal directions of image patches, each once with either sign.
 
     Filter = ± e_j / sqrt(λ_j + 5e-4), where λ_j, e_j are the largest eigenvalues and eigenvectors of the patches'
-    covariance. Of `size`² × 3 inputs there are 2·3·size² such filters; with `fixed` no more are possible, else the
-    rest stays as drawn.   (Page 2019; Jordan 2024.)
+    covariance. For `size`² × 3 inputs there are 2·3·size² such filters; with `fixed` no more are possible, else the
+    others keep their random weights.   (Page 2019; Jordan 2024.)
     """
 
     def __init__(self, filters: int, size: int, stride: int = 1, padding: int = 0, fixed: bool = True) -> None:
@@ -150,7 +151,7 @@ def _patch_covariance(images: Tensor, size: int) -> Tensor:
 
 
 def first_convolution(filters: int, size: int, whiten: str, padding: int = 0, stride: int = 1) -> nn.Conv2d:
-    """The convolution that sees the image, whitening or not."""
+    """The first convolution, whitening or not."""
     if whiten == "no":
         return nn.Conv2d(3, filters, size, stride, padding)
     return WhitenedConv2d(filters, size, stride, padding, fixed=whiten == "fixed")
@@ -179,7 +180,7 @@ def convolved(size: int, filters: int, padding: int = 0, stride: int = 1, what: 
     """Side of a convolution's output for `size`×`size`: ⌊(size + 2 padding - filters) / stride⌋ + 1."""
     if filters > size + 2 * padding:
         limit = size + 2 * padding
-        raise InputError(f"{what} = {filters} exceeds the {size}×{size} it slides over; take {what} ≤ {limit}")
+        raise InputError(f"{what} = {filters} exceeds its input of {size}×{size}; take {what} ≤ {limit}")
     return (size + 2 * padding - filters) // stride + 1
 
 

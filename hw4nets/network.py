@@ -1,6 +1,6 @@
-"""`Net`, the base of every network, and the functions of any network: build, whiten, count.
+"""`Net`, the base of every network, and functions for any network: build, whiten, count.
 
-A network maps images x (B, 3, side, side), normalised, to outputs (B, classes); of CIFAR-10 (B, 3, 32, 32) to (B, 10).
+A network maps normalised images x (B, 3, side, side) to outputs (B, classes); for CIFAR-10 (B, 3, 32, 32) to (B, 10).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hw4nets.augment import first_side
 from hw4nets.config import Config
 from hw4nets.errors import InputError, out_of_memory
 from hw4nets.image_set import CLASS_COUNTS, CLASSES, IMAGE_SIDE, IMAGE_SIDES
@@ -23,10 +24,10 @@ from hw4nets.settings import Settings, shown
 class Net(Settings):
     """A network's shape: a frozen record of its settings, with `build()`.
 
-    name          that of its file, on the command line and in TOML files
-    part          the part of the assignment's problem 3 that it answers, if any; lists of networks begin with these
-    image_side    of the images, in pixels; with class_count what the images say, and no setting
-    class_count   how many outputs there are
+    name          of its file, on the command line and in TOML files
+    part          its part of the assignment's problem 3, if any; lists of networks begin with these
+    image_side    of the images, in pixels; like class_count it is determined by the images, and not a setting
+    class_count   the number of outputs
     """
 
     name: ClassVar[str]
@@ -43,12 +44,12 @@ class Net(Settings):
 
     @property
     def inputs(self) -> int:
-        """Numbers of an image."""
+        """The number of values of an image."""
         return 3 * self.image_side**2
 
     @property
     def images(self) -> dict[str, int]:
-        """The fields that the images decide."""
+        """The fields that the images determine."""
         return {"image_side": self.image_side, "class_count": self.class_count}
 
     def build(self) -> nn.Sequential:
@@ -57,7 +58,7 @@ class Net(Settings):
 
 
 def build(shape: Net, seed: int) -> nn.Sequential:
-    """The network with weights drawn by seed; torch's global generator is left as it was."""
+    """The network with weights drawn by seed; torch's global generator is restored."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return shape.build()
@@ -72,7 +73,7 @@ def whiten(model: nn.Module, images: Tensor) -> None:
 
 @torch.no_grad()
 def check_fits(model: nn.Module, side: int, classes: int) -> None:
-    """Raise `InputError` where a network does not take images of that side, or gives other than so many outputs."""
+    """Raise `InputError` if a network does not take images of that side, or its outputs are not `classes`."""
     was_training = model.training
     try:
         out = model.eval()(blank_image(model, side))
@@ -90,15 +91,12 @@ def check_fits(model: nn.Module, side: int, classes: int) -> None:
         )
 
 
-def check_start_side(model: nn.Module, config: Config, side: int) -> None:
-    """Raise `InputError` where the first epochs' images are larger than they are, or of a side that the network does
-    not take."""
-    start = config.start_side
-    if start > side:
-        raise InputError(f"start_side is {start}, more than the images' side of {side} pixels")
-    if not start and config.full_side != Config.full_side:
-        raise InputError(f"full_side is {config.full_side:g} without start_side; give both, or neither")
-    if not start:
+def check_start_scale(model: nn.Module, config: Config, side: int) -> None:
+    """Raise `InputError` where the network does not take the first epochs' scaled images; side: of the images."""
+    start = first_side(side, config)
+    if config.start_scale == 1 and config.full_scale != Config.full_scale:
+        raise InputError(f"full_scale is {config.full_scale:g} without start_scale; give both, or neither")
+    if start == side:
         return
     try:
         with torch.no_grad():
@@ -106,19 +104,19 @@ def check_start_side(model: nn.Module, config: Config, side: int) -> None:
             shapes(blank_image(shapes, start))
     except RuntimeError as error:
         raise InputError(
-            f"start_side is {start}: this network takes no images of {start}×{start}; of the built-in ones fast takes "
-            "others than its own, as long as its pools leave a pixel"
+            f"start_scale is {config.start_scale:g}: this network does not take images of {start}×{start}; give 1, "
+            "or take `fast`, which takes others than its own as long as its pools leave a pixel"
         ) from error
 
 
 def blank_image(model: nn.Module, side: int) -> Tensor:
-    """A batch (1, 3, side, side) of zeros on the device and in the number type of the network's weights."""
+    """A batch (1, 3, side, side) of zeros, of the device and number type of the network's weights."""
     weights = next(model.parameters(), torch.zeros(0))
     return weights.new_zeros(1, 3, side, side)
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many numbers the network's weights and offsets are, fixed ones included."""
+    """The number of weights and offsets, fixed ones included."""
     return sum(weight.numel() for weight in model.parameters())
 
 

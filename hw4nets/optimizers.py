@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from hw4nets.config import Config
 from hw4nets.errors import InputError
+from hw4nets.execution import at_least_float32
 
 NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
-AVERAGE_INTERVAL_STEPS = 5  # between two updates of an average
+AVERAGE_INTERVAL_STEPS = 5  # steps between two updates of an average
 WARMUP_START_FACTOR = 0.2  # factor of the learning rate at the first step of a warm-up
-NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan 2024: fast, singular values end in about 0.7 … 1.2
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan 2024: fast; singular values end in about 0.7 … 1.2
 
 # ---- parameter groups and optimizers ---------------------------------------------------------------------------------
 
@@ -38,21 +39,21 @@ def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = to
 
 
 def check_together(model: nn.Module, config: Config) -> None:
-    """Raise `InputError` where network and settings do not fit: Muon without filters, normalisation of one image."""
+    """Raise `InputError` if network and settings do not fit: Muon without filters, normalisation of one image."""
     if config.optimizer == "muon" and not any(
         weight.ndim == 4 and weight.requires_grad for weight in model.parameters()
     ):
-        raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
+        raise InputError("optimizer muon is for trained filters, and this network has none; take sgd or adamw")
     if config.batch_size == 1 and any(isinstance(layer, NORM_LAYERS) for layer in model.modules()):
         raise InputError("batch normalisation needs a batch of two images or more; batch_size is 1")
 
 
 def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
-    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights alone.
+    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights only.
 
     The last group's rate is `norm_bias_lr` times the others'.
 
-    With Muon only filters (4-D) are orthogonalised; everything else moves by SGD at `side_lr`.
+    With Muon only filters (4-D) are orthogonalised; all else is updated by SGD at `side_lr`.
     """
     norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORM_LAYERS)}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -90,7 +91,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One step from the gradients that stand, or from those of `closure`; gives its loss, None without it."""
+        """One step from the current gradients, or those of `closure`; returns its loss, None without it."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -116,17 +117,24 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
-    """Approximately U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X.
+    """Approximately U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← P X with P = a I + b XXᵀ + c (XXᵀ)².
 
-    products   the precision of the matrix products
+    All P are polynomials of the first XXᵀ and commute with it, so that XXᵀ ← P XXᵀ P needs no X: of the products with
+    the longer side two are left, XXᵀ at the start and (P₅ ⋯ P₁) X at the end.
+
+    products   the precision of these two; the others, of the shorter side alone, are done in float32 or better
     """
     a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
     wide = x.T if len(x) > x.shape[1] else x
+    gram = at_least_float32(wide @ wide.T)
+    whole = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     for _ in range(steps):
-        square = wide @ wide.T
-        wide = a * wide + (b * square + c * square @ square) @ wide
+        step = b * gram + c * gram @ gram
+        step.diagonal().add_(a)
+        gram, whole = step @ gram @ step, step @ whole
+    wide = whole.to(products) @ wide
     return (wide.T if len(x) > x.shape[1] else wide).to(matrix.dtype)
 
 
@@ -136,7 +144,7 @@ def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int
 def factor(config: Config, step: int, total: int) -> float:
     """The factor of the learning rate at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
 
-    triangular   1 at the end of the warm-up, `final_lr` after the last step, straight lines between
+    triangular   1 at the end of the warm-up, `final_lr` after the last step, linear in between
     """
     rise = config.warmup * total
     if step < rise:
@@ -149,15 +157,15 @@ def factor(config: Config, step: int, total: int) -> float:
 
 
 def why_no_more_epochs(config: Config) -> str:
-    """Why a run cannot go on beyond its own number of epochs, "" where it can: what its steps do depends on it.
+    """Why a run cannot continue beyond its number of epochs, "" if it can: its steps depend on that number.
 
-    Where it can, it goes on as a run of more epochs from the start does, but for one more update of an average `ema`.
+    A continued run equals one of more epochs from the start, except for one more update of an average `ema`.
     """
     fixed = {
         f"the schedule {config.schedule}": config.schedule != "constant",
         "a warm-up": config.warmup > 0,
         "lookahead": config.average == "lookahead",
-        "start_side": config.start_side > 0,
+        "start_scale": config.start_scale < 1,
     }
     if not (names := [name for name, holds in fixed.items() if holds]):
         return ""
@@ -165,7 +173,7 @@ def why_no_more_epochs(config: Config) -> str:
 
 
 def scale_rates(optimizer: torch.optim.Optimizer, times: float) -> None:
-    """Every group's learning rate = its full rate × `times`."""
+    """Set every group's learning rate to its full rate × `times`."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * times
 
@@ -189,7 +197,7 @@ class Averaging:
 
     @torch.no_grad()
     def step(self, step: int, total: int) -> None:
-        """After training step number `step` = 1 … total."""
+        """Update after training step `step` = 1 … total."""
         if self.kind == "none" or (step % AVERAGE_INTERVAL_STEPS and step != total):
             return
         if self.kind == "ema":
@@ -202,7 +210,7 @@ class Averaging:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside the block the network has the weights that are to be tested."""
+        """Within the block the network has the weights to be tested."""
         if self.kind != "ema":
             yield
             return
@@ -214,7 +222,7 @@ class Averaging:
             _copy(trained, self.tensors)
 
     def adopt(self) -> None:
-        """The network's weights become those that are tested, for good."""
+        """Replace the network's weights permanently by those tested."""
         if self.kind == "ema":
             _copy(self.average, self.tensors)
 

@@ -1,9 +1,9 @@
 """A pickle of plain values and integer arrays, of any protocol, read as data.
 
-A pickle is a program for a stack machine, whose opcodes may call functions, set the state of real objects, hash nested
-tuples for hours or ask for a memo of gigabytes. The machine here implements only the opcodes that plain values and
-arrays need. It calls nothing: names stand for themselves, a type is a word of a fixed list, and an array is its bytes
-through `numpy.frombuffer`. Python's module pickletools reads the opcodes' arguments.
+A pickle is a program for a stack machine, whose opcodes may call functions, set the state of objects, hash nested
+tuples for hours or allocate a memo of gigabytes. The machine here implements only the opcodes that plain values and
+arrays need. It calls nothing: names are placeholders, a type is a word of a fixed list, and an array is made from its
+bytes by `numpy.frombuffer`. Python's module pickletools reads the opcodes' arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 MAX_OPCODES = 1_000_000  # an official batch has 60,000
 MAX_KEY_CHARACTERS = 100
 MAX_AXES = 4
-MAX_NAME_CHARACTERS = 60  # characters of a foreign name in a sentence
+MAX_NAME_CHARACTERS = 60  # characters of a foreign name in a message
 INTEGER_TYPES = frozenset(("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"))
 OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 ALLOWED_NAMES = {
@@ -34,33 +34,33 @@ ALLOWED_NAMES = {
 
 
 class PickleError(ValueError):
-    """The pickle is damaged, too large, or asks for what plain values and arrays do not need."""
+    """The pickle is damaged, too large, or uses operations that plain values and arrays do not need."""
 
 
 def read_pickle(content: bytes) -> Any:
     """The value that a pickle holds: int, float, bool, None, str, bytes, list, tuple, dict, or an array of integers.
 
-    Text of Python 2 is bytes. Work and memory are bounded by MAX_OPCODES and by the size of the content. Raises
-    `PickleError`.
+    Text of Python 2 is returned as bytes. Work and memory are bounded by MAX_OPCODES and the size of the content.
+    Raises `PickleError`.
     """
     try:
         return _Machine(content).run()
     except PickleError:
         raise
-    except Exception as error:  # of every kind, where stack, memo or file lack something
+    except Exception as error:  # any exception, if stack, memo or file lack an entry
         raise PickleError(f"it is cut short or damaged ({type(error).__name__})") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """Stands for a function or class of numpy."""
+    """A placeholder of a function or class of numpy."""
 
     name: str
 
 
 @dataclass(slots=True)
 class _Type:
-    """Stands for an integer type: a word of INTEGER_TYPES and a byte order, < or > or | or =."""
+    """A placeholder of an integer type: a word of INTEGER_TYPES and a byte order, < or > or | or =."""
 
     word: str
     order: str = "="
@@ -70,17 +70,17 @@ class _Type:
         return np.dtype(f"{self.order}{self.word}")
 
     def build(self, state: Any) -> None:
-        """(version, byte order, None, None, None, -1, -1, 0): nothing but the byte order is taken."""
+        """(version, byte order, None, None, None, -1, -1, 0): only the byte order is used."""
         match state:
             case (_, "<" | ">" | "|" | "=" | b"<" | b">" | b"|" | b"=" as order, None, None, None, -1, -1, 0):
                 self.order = order if isinstance(order, str) else order.decode()
             case _:
-                _refuse("a type of numbers with a state of its own")
+                _refuse("a type of numbers with an unusual state")
 
 
 @dataclass(slots=True)
 class _Array:
-    """Stands for an array whose state comes later."""
+    """A placeholder of an array whose state comes later."""
 
     value: np.ndarray | None = None
 
@@ -127,7 +127,7 @@ class _Machine:
         for _ in range(MAX_OPCODES):
             opcode = OPCODES.get(self.file.read(1).decode("latin-1"))
             if opcode is None:
-                raise PickleError("it is cut short, or no pickle")
+                raise PickleError("it is cut short, or not a pickle")
             if opcode.name == "STOP":
                 return _plain(self.stack.pop())
             act = ACTIONS.get(opcode.name)
@@ -157,25 +157,25 @@ class _Machine:
         return items
 
     def last(self, count: int) -> list[Any]:
-        """The last so many values, taken from the stack; raises IndexError where there are fewer."""
+        """Take the last `count` values from the stack; raises IndexError if there are fewer."""
         return [self.stack.pop() for _ in range(count)][::-1]
 
     def top(self, kind: type) -> Any:
-        """The last value, which must be of the kind, left on the stack."""
+        """The last value, which must be of the kind; it stays on the stack."""
         if type(self.stack[-1]) is not kind:
-            _refuse(f"what only {kind.__name__}s can do of something else")
+            _refuse(f"an operation of {kind.__name__} on another type")
         return self.stack[-1]
 
     def name(self, module: Any, name: Any) -> None:
-        """A name of numpy that stands for itself."""
+        """The placeholder of a name of numpy."""
         if not isinstance(module, str) or not isinstance(name, str):
-            _refuse("a name that is no text")
+            _refuse("a name that is not text")
         if (module, name) not in ALLOWED_NAMES:
             _refuse(repr(f"{module[:MAX_NAME_CHARACTERS]}.{name[:MAX_NAME_CHARACTERS]}").strip("'\""))
         self.push(_Name(ALLOWED_NAMES[module, name]))
 
     def reduce(self) -> None:
-        """The call of a name, made here and by nobody else."""
+        """The result of a call of a placeholder, which is constructed here without a call."""
         called, given = self.last(2)
         if not isinstance(called, _Name) or not isinstance(given, tuple):
             _refuse("a call of a plain value")
@@ -233,10 +233,10 @@ def _integer_type(word: str | bytes) -> _Type:
 
 
 def _pairs(items: list[Any]) -> dict[str | bytes, Any]:
-    """Keys are short text: the hash of anything else can take for ever, or be the same for all."""
+    """Raise `PickleError` unless keys are short text: other hashes may take very long, or collide."""
     keys, values = items[::2], items[1::2]
     if not all(isinstance(key, str | bytes) and len(key) <= MAX_KEY_CHARACTERS for key in keys):
-        _refuse("a key that is no short text")
+        _refuse("a key that is not short text")
     return dict(zip(keys, map(_plain, values), strict=True))
 
 

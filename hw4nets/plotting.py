@@ -1,4 +1,4 @@
-"""Figures of runs and images, on matplotlib's object interface: nothing is shown, no global state is touched."""
+"""Figures of runs and images, with matplotlib's object interface: pyplot is not used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plot_curves(rows: Sequence[EpochRow], title: str) -> Figure:
 
 
 def plot_pair(tuned: Sequence[EpochRow], own: Sequence[EpochRow], title: str) -> Figure:
-    """Training and test accuracy of the chosen settings beside those of the assignment's own, over epochs."""
+    """Training and test accuracy over epochs, with the chosen settings and with the assignment's own."""
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     _heading(figure, title)
     for axes, rows, name in zip(
@@ -66,12 +66,12 @@ def plot_runs(runs: Mapping[str, Sequence[EpochRow]], title: str) -> Figure:
 
 
 def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -> Figure:
-    """Row: true class; column: predicted; each cell the part of its row in percent."""
+    """The confusion matrix: rows true classes, columns predicted ones, cells in percent of their row."""
     shares = evaluation.confusion / np.maximum(evaluation.confusion.sum(axis=1, keepdims=True), 1)
     size = min(max(1.0, len(classes) / 20), 2.5)
     figure = Figure(figsize=(7.5 * size, 6.8 * size), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root shows rare confusions, too
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root also shows rare confusions
     for row, column in np.ndindex(*shares.shape) if len(classes) <= CLASSES_SHOWN else ():
         if shares[row, column] >= 0.0005:
             text = (
@@ -116,7 +116,7 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
 
 
 def plot_predictions(pixels: Sequence[np.ndarray], ranked: Sequence[tuple[str, float]], title: str) -> Figure:
-    """Images uint8 (3, side, side), each with the class that it was given and its probability."""
+    """Images uint8 (3, side, side), each with its predicted class and the probability."""
     captions = [f"{name} {probability:.0%}" for name, probability in ranked]
     return _images(np.array(pixels), np.arange(len(pixels)), captions.__getitem__, title, columns=8)
 
@@ -132,7 +132,7 @@ def plot_images(data: Data, columns: int = 8) -> Figure:
 
 
 def plot_study(trials: Sequence[Trial], importances: Mapping[str, float], judged_on: str, title: str) -> Figure:
-    """Accuracy of every trial with the best of the finished ones so far, and how much each option mattered."""
+    """Accuracy of every trial, the best of the finished ones so far, and the importance of each option."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     _heading(figure, title)
     axes, bars = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -141,7 +141,7 @@ def plot_study(trials: Sequence[Trial], importances: Mapping[str, float], judged
     others = [trial for trial in seen if trial.ended != "finished"]
     for group, label, face in (
         (finished, "trial", TRAIN_COLOR),
-        (others, "trial that did not come to its end", "none"),
+        (others, "unfinished trial", "none"),
     ):
         if group:
             numbers, accuracies = [trial.number for trial in group], [trial.accuracy for trial in group]
@@ -175,13 +175,13 @@ def _draw_curves(axes: Axes, rows: Sequence[EpochRow]) -> None:
 def _images(
     pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str], heading: str, columns: int
 ) -> Figure:
-    """All images in one drawing, with a caption above each: one axes for each image would take ten times as long."""
+    """All images in one axes, with a caption above each: one axes per image would take ten times as long."""
     count = -(-max(len(places), 1) // columns)
     lines = caption(int(places[0])).count("\n") + 1 if len(places) else 1
     side = pixels.shape[-1] if len(pixels) else 32
-    zoom = -(-32 // side)  # of small images, so that the words beside them have room
+    zoom = -(-32 // side)  # of small images, to make room for the captions
     side *= zoom
-    cell = (side + 4, side + 1 + 6 * lines)  # of an image with its words, in pixels
+    cell = (side + 4, side + 1 + 6 * lines)  # of an image with its caption, in pixels
     mosaic = np.full((count * cell[1] + 12, columns * cell[0] + 4, 3), 255, np.uint8)
     figure = Figure(figsize=(mosaic.shape[1] / 27, mosaic.shape[0] / 27))
     axes = figure.add_axes((0, 0, 1, 1))

@@ -1,4 +1,4 @@
-"""What a trained network says of images that have no labels: files, folders and archives."""
+"""Predictions of a trained network for images without labels: files, folders and archives."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tif
 MAX_ARCHIVE_IMAGES = 1_000_000
 IMAGES_AT_ONCE = 512  # decoded before they are passed to the network
 DECODING_THREADS = 4  # each holds one image in its full size
-IMAGES_KEPT = 40  # whose pixels stay in the answer, for a figure
+IMAGES_KEPT = 40  # images whose pixels are kept for a figure
 Read = Callable[[], bytes]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network says of images.
+    """The predictions of a network.
 
-    files          one name per image; of a folder or an archive its path and the name in it
+    files          one name per image; for a folder or an archive its path and the name in it
     probabilities  float32 (n, classes), rows sum to 1; a row of NaN where an image could not be read
     classes        names of the columns
-    unreadable     row → the sentence why its image could not be read
-    resized        how many images were scaled
+    unreadable     row → the reason why its image could not be read
+    resized        number of images that were scaled
     first_pixels   row → pixels uint8 (3, side, side), of the first IMAGES_KEPT readable images
     sha256         of the pixels of the readable images, in order
     """
@@ -56,7 +56,7 @@ class Predictions:
         return np.setdiff1d(np.arange(len(self.files)), list(self.unreadable))
 
     def ranked(self, row: int) -> list[tuple[str, float]]:
-        """Class and probability of an image, the most probable first."""
+        """Classes and probabilities of an image, the most probable first."""
         order = np.argsort(-self.probabilities[row], kind="stable")
         return [(self.classes[label], float(self.probabilities[row, label])) for label in order]
 
@@ -71,17 +71,17 @@ def predict(
     device: str = "auto",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Predictions:
-    """The classes of images by the network of a run folder.
+    """Classify images by the network of a run folder.
 
     images      PNG or JPEG files, folders of them, or archives (tar, zip)
     flip        the mean output of each image and its mirror image
-    resize      scale images of another size: the square in the middle, the right way up by EXIF data
+    resize      scale images of another size: their central square, rotated by EXIF data
     checkpoint  last | best
     progress    called with the number of images done
 
     Raises `ImageSizeError` for an image of another size without `resize`, `DataError` for a file or folder that is
-    absent, a folder or archive without images, and a damaged archive, `InputError` for a folder that is no run, and
-    `CheckpointError` for a checkpoint that cannot be used.
+    absent, a folder or archive without images, and a damaged archive, `InputError` for a folder that is not a run, and
+    `CheckpointError` for an unusable checkpoint.
     """
     folder = Path(run)
     recipe, kept = read_run(folder)
@@ -104,7 +104,7 @@ def predict(
 
 
 class _Reader:
-    """Reads images batch by batch, and keeps what the answer says of them."""
+    """Reads images batch by batch, and collects the fields of the answer."""
 
     def __init__(self, side: int, resize: bool) -> None:
         self.side, self.resize, self.resized = side, resize, 0
@@ -130,7 +130,7 @@ class _Reader:
         return np.stack(found) if found else np.empty((0, 3, self.side, self.side), np.uint8)
 
     def _read_one(self, entry: tuple[str, Read]) -> tuple[np.ndarray | str, bool]:
-        """Pixels, or the sentence why there are none; and whether the image was scaled."""
+        """Pixels, or the reason why there are none; and whether the image was scaled."""
         name, read = entry
         try:
             content = read()
@@ -157,7 +157,7 @@ class _Reader:
 
 
 def _entries(path: Path) -> Iterable[tuple[str, Read]]:
-    """Name and content of a file, or of the images in a folder or an archive; raises `DataError` where it is absent."""
+    """Name and content of a file, or of the images in a folder or an archive; raises `DataError` if it is absent."""
     try:
         there = path.exists()
     except (OSError, ValueError) as error:  # a name that is too long; a zero byte
@@ -175,7 +175,7 @@ def _entries(path: Path) -> Iterable[tuple[str, Read]]:
 def _readable_archive(path: Path) -> bool:
     try:
         return is_archive(path)
-    except OSError:  # which reading it will tell
+    except OSError:  # reading it will show whether it does
         return False
 
 
@@ -203,7 +203,7 @@ def _folder_images(path: Path) -> Iterator[Path]:
 
 
 def _image_key(name: str) -> str:
-    """The name itself where it is that of an image; macOS adds files `._name` to archives."""
+    """The name itself if it is that of an image, else ""; macOS adds files `._name` to archives."""
     image = name.lower().endswith(IMAGE_ENDINGS)
     return name if image and not any(part == "__MACOSX" or part.startswith("._") for part in name.split("/")) else ""
 
@@ -219,5 +219,5 @@ def _content(file: Path) -> bytes:
 
 
 def _text(path: Path) -> str:
-    """The name in characters that UTF-8 holds."""
+    """The name in characters that UTF-8 can encode."""
     return os.fsencode(path).decode(errors="backslashreplace")

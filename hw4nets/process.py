@@ -14,7 +14,7 @@ MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block f
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Inside the block torch uses that many CPU threads; 0 leaves it as it is."""
+    """Within the block torch uses this number of CPU threads; 0 changes nothing."""
     before = torch.get_num_threads()
     try:
         if count:
@@ -26,7 +26,7 @@ def threads(count: int) -> Iterator[None]:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let the process keep the memory that torch frees on the CPU; False where that is impossible (not glibc).
+    """Let the process keep the memory that torch frees on the CPU; False if that is impossible (not glibc).
 
     glibc returns every block above 32 MB to the system at once, and the next step's page faults fetch it again, zeroed:
     half of the processor time of a training step of `conv`. This affects the whole process, so programs call it, and
@@ -41,6 +41,6 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def preserved_generators(device: torch.device) -> Iterator[None]:
-    """After the block torch's global generators, of the CPU and of the device in use, are in their state before it."""
+    """Restore torch's global generators, of the CPU and of the device in use, after the block."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

@@ -17,7 +17,7 @@ from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.files import read_text
 from hw4nets.models import NETS, Net, build, net
-from hw4nets.network import check_start_side
+from hw4nets.network import check_start_scale
 from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of, shown
 
@@ -34,16 +34,16 @@ class Recipe:
     config: Config
 
     def __post_init__(self) -> None:
-        """Refuse settings that do not fit together."""
+        """Raise `InputError` for settings that exclude each other."""
         Augmentation.parse(self.config.augment, self.shape.image_side)
-        if self.config.optimizer == "muon" or self.config.batch_size == 1 or self.config.start_side:
+        if self.config.optimizer == "muon" or self.config.batch_size == 1 or self.config.start_scale < 1:
             with torch.device("meta"):  # its shapes without its numbers
                 model = build(self.shape, 0)
             check_together(model, self.config)
-            check_start_side(model, self.config, self.shape.image_side)
+            check_start_scale(model, self.config, self.shape.image_side)
 
     def changed(self, options: Mapping[str, Any]) -> Recipe:
-        """With other options, of the network or of the training, by name."""
+        """The recipe with other options, of the network or of the training, by name."""
         ours = {item.name for item in settings_of(Config)}
         training = {name: value for name, value in options.items() if name in ours}
         others = {name: value for name, value in options.items() if name not in ours}
@@ -51,7 +51,7 @@ class Recipe:
         return Recipe(shape, Config.of("training", self.config.values() | training))
 
     def of_images(self, side: int, classes: int) -> Recipe:
-        """For images of another side or number of classes; raises `InputError` where sizes do not fit them."""
+        """The recipe for images of another side or number of classes; raises `InputError` if its sizes do not fit."""
         return Recipe(replace(self.shape, image_side=side, class_count=classes), self.config)
 
     @property
@@ -60,16 +60,16 @@ class Recipe:
         return {**self.shape.values(), **self.config.values()}
 
     def values(self) -> dict[str, Any]:
-        """As TOML holds it: net, [shape], [train]."""
+        """The content of a TOML file: net, [shape], [train]."""
         return {"net": self.shape.name, "shape": self.shape.values(), "train": self.config.values()}
 
     def toml(self, **more: Any) -> str:
-        """As a TOML file, with other tables or words before it."""
+        """The text of a TOML file, with other tables or words first."""
         return tomli_w.dumps(more | self.values())
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """From the content of a TOML file; absent settings have their defaults."""
+        """The recipe of a TOML file's content; absent settings have their defaults."""
         images = {"image_side": values["image_side"]} if "image_side" in values else {}
         images |= {"class_count": len(values["classes"])} if "classes" in values else {}
         shape = net(values["net"], values.get("shape", {}), **images)
@@ -77,10 +77,10 @@ class Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """From a TOML file, such as a run's config.toml or the best one of a search."""
+    """The recipe of a TOML file, such as a run's config.toml or a search's best.toml."""
     values = read_toml(path)
     if not isinstance(values.get("net"), str):
-        raise InputError(f'{path} names no network; it needs a line such as net = "conv"')
+        raise InputError(f'{path} does not name a network; it needs a line such as net = "conv"')
     for name in values:
         if name not in FILE_TABLES + FILE_KEYS:
             ours = {item.name for item in (*settings_of(Config), *settings_of(NETS.get(values["net"], Net)))}
@@ -102,14 +102,14 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The content of a TOML file, or a sentence."""
+    """The content of a TOML file; raises `InputError`."""
     try:
         return tomllib.loads(read_text(path))
     except FileNotFoundError as error:
         raise InputError(f"no file {path}") from error
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:  # wrong TOML, numbers too long for Python, thousands of brackets
+    except (ValueError, RecursionError) as error:  # invalid TOML, numbers too long for Python, thousands of brackets
         raise InputError(f"{path} cannot be read as TOML: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Everything that changes while a network is trained, and its form in a checkpoint."""
+"""The state of training, and its form in a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.image_set import ImageSet
 from hw4nets.initial_weights import take_weights
-from hw4nets.network import check_fits, check_start_side, whiten
+from hw4nets.network import check_fits, check_start_scale, whiten
 from hw4nets.optimizers import Averaging, make_optimizer, why_no_more_epochs
 from hw4nets.process import preserved_generators
 
-WHITENING_IMAGES = 5_000  # at most, of the training images, that whitening filters are computed from
-REPORTED_ONLY = ("chosen_on",)  # settings that change no step of a run, so that a resumed one may have others
-AUTO_SETTINGS = ("precision", "memory_format")  # settings that `auto` may choose: a run that goes on keeps them
+WHITENING_IMAGES = 5_000  # the largest number of training images that whitening filters are computed from
+REPORTED_ONLY = ("chosen_on",)  # settings that do not affect the steps of a run, and may differ when it is resumed
+AUTO_SETTINGS = ("precision", "memory_format")  # settings that `auto` may choose: a resumed run keeps them
 REQUIRED_TYPES = {  # of the entries of every checkpoint
     **dict.fromkeys(("config", "weights", "trained", "optimizer", "averaging", "scaler"), dict),
     **dict.fromkeys(("generators", "history"), list),
 }
-OPTIONAL_TYPES = {  # of those that older checkpoints lack
+OPTIONAL_TYPES = {  # of entries that older checkpoints lack
     "threads": int,
     **dict.fromkeys(("network", "images", "order", "memory_format", "precision", "device"), str),
 }
@@ -48,7 +48,7 @@ class DeviceImages(NamedTuple):
 
 @dataclass
 class TrainingState:
-    """Everything that changes while training, and the images, on the device as uint8."""
+    """The state of training, and the images, on the device as uint8."""
 
     model: nn.Module
     config: Config
@@ -59,12 +59,12 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     averaging: Averaging
     scaler: torch.amp.GradScaler
-    generator: torch.Generator  # order and augmentation; dropout draws from torch's own
+    generator: torch.Generator  # order and augmentation; dropout uses torch's global one
     first_flipped: Tensor
     augmentation: Augmentation
     images: str  # the fingerprint of the data
-    order: str  # in which order its training images come
-    notes: list[str]  # sentences about the start
+    order: str  # the hash of the order of its training images
+    notes: list[str]  # sentences on the start
     group: Group  # the processes that train together
     forward: Callable[[Tensor], Tensor]  # for training
 
@@ -77,7 +77,7 @@ class TrainingState:
         checkpoint   the checkpoint that will be loaded, if any: its precision and memory format are used
         """
         check_fits(model, data.side, len(data.classes))
-        check_start_side(model, config, data.side)
+        check_start_scale(model, config, data.side)
         augmentation = Augmentation.parse(config.augment, data.side)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         training, held_out = (split.train, split.test) if split is not None else (data.train, None)
@@ -116,21 +116,21 @@ class TrainingState:
 
     @property
     def batch(self) -> int:
-        """Images of a step."""
+        """The number of images per step."""
         return min(self.config.batch_size, len(self.train.pixels))
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
+        """The number of steps per epoch."""
         return len(self.train.pixels) // self.batch
 
     @property
     def total(self) -> int:
-        """Steps of the run."""
+        """The number of steps of the run."""
         return self.steps * self.config.epochs
 
     def checkpoint(self, history: History) -> dict[str, Any]:
-        """The content of a checkpoint: `weights` as tested, and everything that resuming needs."""
+        """The content of a checkpoint: `weights` as tested, and all that resuming needs."""
         with self.averaging.applied():
             weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         return {
@@ -152,7 +152,7 @@ class TrainingState:
         }
 
     def restore(self, state: Mapping[str, Any]) -> History:
-        """Take the state of a checkpoint; gives its history."""
+        """Restore the state of a checkpoint; returns its history."""
         self.model.load_state_dict(state["trained"] or state["weights"])
         _check_alike(self.optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -173,7 +173,7 @@ class TrainingState:
 
 
 def _with_modes(model: nn.Module, config: Config, side: int) -> Config:
-    """The settings with the precision and memory format that are chosen here."""
+    """The settings with the precision and memory format chosen here."""
     execution = prepare(model, replace(config, compile=False), side)
     return replace(config, precision=execution.precision_name, memory_format=execution.format_name)
 
@@ -192,7 +192,7 @@ def matching_checkpoint(
     before, now = state.get("threads", torch.get_num_threads()), torch.get_num_threads()
     if before != now:
         notes.append(
-            f"the run used {before} CPU threads and goes on with {now}: rounding differs; "
+            f"the run used {before} CPU threads and continues with {now}: rounding differs; "
             f"OMP_NUM_THREADS={before} repeats it"
         )
     return state, notes
@@ -201,13 +201,13 @@ def matching_checkpoint(
 def _check_same_run(
     state: Mapping[str, Any], model: nn.Module, data: Data, config: Config, folder: Path | None
 ) -> None:
-    """Raise `CheckpointError` for a checkpoint of other settings, network, images, order or device, or of no run."""
+    """Raise `CheckpointError` for a checkpoint of other settings, network, images, order or device, or not of a run."""
     types = REQUIRED_TYPES | {name: kind for name, kind in OPTIONAL_TYPES.items() if name in state}
     wrong = [name for name, kind in types.items() if not isinstance(state.get(name), kind)]
     if wrong:
-        fault = f"is of no run: its {wrong[0]} is missing or damaged"
+        fault = f"is not of a run: its {wrong[0]} is missing or damaged"
         raise CheckpointError(f"the checkpoint in {folder} {fault}; `overwrite=True` starts over")
-    before = Config().values() | state["config"]  # which lacks the settings that are newer than it
+    before = Config().values() | state["config"]  # which lacks newer settings
     more = isinstance(before["epochs"], int) and before["epochs"] < config.epochs
     why = why_no_more_epochs(config) if more else ""
     if more and not why:
@@ -232,12 +232,12 @@ def _check_same_run(
 
 
 def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str], watch: Watch) -> History:
-    """Pass the notes on, restore the run from its checkpoint if there is one, and give the history so far."""
+    """Report the notes, restore the run from its checkpoint if there is one, and return the history so far."""
     for sentence in notes:
         watch.note(sentence)
     try:
         history = run.restore(state) if state is not None else History()
-    except Exception as error:  # of every kind, where it is no such dict of tensors
+    except Exception as error:  # any exception, if it is not such a dict of tensors
         if out_of_memory(error):
             raise
         raise CheckpointError(
@@ -251,7 +251,7 @@ def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str],
 
 
 def _check_alike(ours: Any, stored: Any) -> None:
-    """Raise ValueError where lists and dicts have other keys or other types of values than ours; numbers may differ."""
+    """Raise ValueError for lists and dicts with other keys or other types of values than ours; numbers may differ."""
     if isinstance(ours, dict | list | tuple):
         if type(ours) is not type(stored) or len(ours) != len(stored):
             raise ValueError("other keys")
@@ -264,7 +264,7 @@ def _check_alike(ours: Any, stored: Any) -> None:
 
 
 def _check_optimizer_state(weight: Tensor, entries: Any) -> None:
-    """Raise ValueError for anything but what an optimizer keeps of a weight: numbers, and tensors of its shape."""
+    """Raise ValueError unless the optimizer's state of a weight is numbers and tensors of its shape."""
     for value in entries.values():
         shaped = isinstance(value, Tensor) and value.shape in ((), weight.shape)
         if not shaped and not isinstance(value, int | float | None):

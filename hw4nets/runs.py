@@ -45,7 +45,7 @@ RUN_FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST_FILE, BEST
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run; `summary` is the content of summary.json, `seconds_figures` the time that drawing took."""
+    """A finished run; `summary` is the content of summary.json, `seconds_figures` the time for drawing figures."""
 
     summary: dict[str, Any]
     history: History
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
-    """The run's folder with its config.toml; one with files is refused unless it is to be resumed or overwritten."""
+    """The run's folder with its config.toml; raises `InputError` for one with files, unless resumed or overwritten."""
     check_images(recipe, data)
     path = make_folder(folder)
     with locked(path):
@@ -65,7 +65,7 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
             ways = "`resume=True` to go on, `overwrite=True` to start over, or another `folder`"
             raise InputError(f"{folder} holds files already; give {ways}")
         if present and not _holds_run(path):
-            raise InputError(f"{folder} holds files, and none of a run; give another `folder`")
+            raise InputError(f"{folder} holds files that are not of a run; give another `folder`")
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
         if overwrite:
@@ -77,7 +77,7 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
 
 
 def check_images(recipe: Recipe, data: Data) -> None:
-    """Raise `InputError` where the network is of other images: of another size, or number of classes."""
+    """Raise `InputError` if the network is for images of another size, or another number of classes."""
     shape = recipe.shape
     if (shape.image_side, shape.class_count) != (data.side, len(data.classes)):
         network = f"the network is for {shape.class_count} classes of {shape.image_side}×{shape.image_side}"
@@ -85,7 +85,7 @@ def check_images(recipe: Recipe, data: Data) -> None:
 
 
 def _holds_run(path: Path) -> bool:
-    """Whether the folder has a config.toml or a checkpoint of hw4nets: other programs use these names, too."""
+    """Whether the folder has a config.toml or a checkpoint of hw4nets, since other programs use these names, too."""
     with suppress(InputError):
         if {"net", "data_sha256"} <= read_toml(path / CONFIG).keys():
             return True
@@ -97,7 +97,7 @@ def _holds_run(path: Path) -> bool:
 
 
 def clear_run(path: Path) -> None:
-    """Remove the files of a run; others stay."""
+    """Remove the files of a run, and no others."""
     for name in RUN_FILES:
         (path / name).unlink(missing_ok=True)
     clear_events(path)
@@ -106,7 +106,7 @@ def clear_run(path: Path) -> None:
 def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) -> Outcome:
     """Train in an opened folder, resuming from its checkpoint if it has one, and write all files of a run.
 
-    Raises `InputError` where another process works in the folder.
+    Raises `InputError` if another process works in the folder.
     """
     with locked(folder):
         return _run(folder, recipe, data, watch)
@@ -156,14 +156,14 @@ def read_history(folder: Path) -> tuple[EpochRow, ...]:
 
 
 def read_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of a run folder, and all that its config.toml holds; raises `InputError` where it is no run."""
+    """The recipe of a run folder, and the content of its config.toml; raises `InputError` if it is not a run."""
     if not (folder / CONFIG).exists():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; give the folder that train wrote")
     return read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
 
 
 def run_classes(kept: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the classes of a run, from what its config.toml holds; older ones are of CIFAR-10."""
+    """The names of the classes of a run, from the content of its config.toml; older ones are of CIFAR-10."""
     return tuple(kept.get("classes", CLASSES))
 
 
@@ -175,7 +175,7 @@ def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Mod
     state, model = load_checkpoint(path), build(recipe.shape, 0)
     try:
         model.load_state_dict(state["weights"])
-    except Exception as error:  # of every kind, where it is no dict of tensors of these shapes
+    except Exception as error:  # any exception, if it is not a dict of tensors of these shapes
         if out_of_memory(error):
             raise
         raise CheckpointError(f"{path} does not fit the network {recipe.shape.name} of {CONFIG}") from error
@@ -210,7 +210,7 @@ def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
 
 
 class _Recording(Watch):
-    """Writes history.csv after each epoch, and passes every call on."""
+    """Writes history.csv after each epoch, and forwards every call."""
 
     def __init__(self, folder: Path, inner: Watch) -> None:
         self.folder, self.inner = folder, inner
@@ -218,14 +218,14 @@ class _Recording(Watch):
         self.batch, self.note = inner.batch, inner.note
 
     def start(self, history: History) -> None:
-        """Write the epochs of the checkpoint: a process that was killed may have left others."""
+        """Write the epochs of the checkpoint: a killed process may have left others."""
         self.rows = history.rows
         if self.rows:
             _write_history(self.folder, self.rows)
         self.inner.start(history)
 
     def epoch(self, row: EpochRow, epochs: int) -> None:
-        """Write one more line."""
+        """Append one line."""
         self.rows = (*self.rows, row)
         _write_history(self.folder, self.rows)
         self.inner.epoch(row, epochs)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 STUDY_FILE, TRIALS_FILE, BEST_RECIPE_FILE = "study.sqlite", "trials.csv", "best.toml"
 STUDY_FILES = (STUDY_FILE, f"{STUDY_FILE}-journal", TRIALS_FILE, BEST_RECIPE_FILE)
 GOES_ON = "the same search goes on with the trials it holds"
-Progress = Callable[[Trial, float], None]  # a trial that has ended, and the best accuracy so far
+Progress = Callable[[Trial, float], None]  # called with a trial that has ended, and the best accuracy so far
 
 
 def search(
@@ -56,30 +56,30 @@ def search(
     storage: str | None = None,
     workers: int = 1,
 ) -> Findings:
-    """Run the trials that are missing; writes study.sqlite, trials.csv and best.toml into the folder.
+    """Run the missing trials; writes study.sqlite, trials.csv and best.toml into the folder.
 
-    The first trial has the recipe's own values, as far as the space holds them, so that the best is never worse than
-    those. The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be
-    judged by. Only where the recipe says `select = "test"` the test images judge, and best.toml says so.
+    The first trial has the recipe's own values, if the space contains them, so that the best is never worse than
+    those. Test images are not used: every trial is trained on 45,000 of the training images and compared on the other
+    5,000. Only with the recipe's `select = "test"` trials are compared on test images, which best.toml records.
 
     storage   URL of a database that holds the study in place of study.sqlite. Every process, on any machine, that
-              searches with the same plan and images works on the same trials.
+              searches with the same plan and images shares the same trials.
     workers   processes that this call trains in, each with its part of the CPU's threads
 
     With one process the same seed gives the same trials. With more, those of the sampler `random` have the same
-    values; what `tpe` draws, and which trials are ended early, depends on the order in which others end.
+    values; the draws of `tpe`, and which trials are pruned, depend on the order in which others end.
 
-    Raises `InputError` where the folder is of another search or the study cannot be read, `WriteError` where it cannot
-    be written.
+    Raises `InputError` if the folder is of another search or the study cannot be read, `WriteError` if it cannot be
+    written.
     """
     check_images(plan.recipe, data)
-    import optuna  # noqa: F401  # where it is absent no folder is made
+    import optuna  # noqa: F401  # without it no folder is created
 
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more")
     place = folder / STUDY_FILE if storage is None else storage
     title = named(place)
-    advice = "where it is damaged, move it away; or give another `folder`"
+    advice = "if it is damaged, move it away; or give another `folder`"
     if storage is not None:
         advice = "start its server, install its driver, or give another `storage`"
     with locked(make_folder(folder)), ExitStack() as opened:
@@ -98,19 +98,19 @@ def search(
 
 
 def _judged(plan: Plan, data: Data) -> Data:
-    """Training images, and in the place of the test images those that judge."""
+    """Training images, and in place of the test images those that trials are compared on."""
     return data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
 
 
 def _work(plan: Plan, data: Data, place: Place) -> None:
-    """The trials of one process beside others."""
+    """Run the trials of one process of several."""
     wrong = database_errors(WriteError, f"{named(place)} could not be written", GOES_ON)
     with wrong, joined_study(plan, data, place) as study:
         run_missing_trials(study, plan, _judged(plan, data))
 
 
 def run_missing_trials(study: optuna.Study, plan: Plan, judged: Data, ended: Callable[[], None] = lambda: None) -> None:
-    """One trial after the other until the study has all of the plan, counting those that other processes run.
+    """Run trials until the study has all of the plan, counting those that other processes run.
 
     ended   called after each
     """
@@ -119,7 +119,7 @@ def run_missing_trials(study: optuna.Study, plan: Plan, judged: Data, ended: Cal
         with suppress(_EnoughTrialsError):
             study.optimize(lambda trial: _accuracy(trial, plan, judged), n_trials=1)
             if len(ended_trials(study)) <= kept:
-                raise InputError("the study does not keep the trials that end; move it away, or give another `folder`")
+                raise InputError("the study does not store the trials that end; move it away, or give another `folder`")
             ended()
 
 
@@ -128,7 +128,7 @@ class _EnoughTrialsError(Exception):
 
 
 def _accuracy(trial: optuna.Trial, plan: Plan, judged: Data) -> float:
-    """Accuracy at the last epoch, on the images that judge."""
+    """The accuracy at the last epoch, on the images for comparison."""
     import optuna
 
     place = sum(held.number < trial.number for held in held_trials(trial.study))
@@ -145,11 +145,11 @@ def _accuracy(trial: optuna.Trial, plan: Plan, judged: Data) -> float:
         trial.set_user_attr("ended", "diverged" if isinstance(error, DivergedError) else "impossible")
         trial.set_user_attr("why", str(error))
         raise optuna.TrialPruned(str(error)) from error
-    return history.test_accuracy  # images that are held out stand in the place of the test images
+    return history.test_accuracy  # held-out images are in place of the test images
 
 
 class _Pruning(Watch):
-    """Ends a trial that is worse than most others were at the same epoch."""
+    """Prunes a trial that is worse than most others at the same epoch."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial = trial
@@ -167,7 +167,7 @@ class _Pruning(Watch):
 
 @dataclass
 class _Followed:
-    """The study's files in the folder, and who is told of its trials."""
+    """The study's files in the folder, and the callback for its trials."""
 
     plan: Plan
     study: optuna.Study
@@ -177,11 +177,11 @@ class _Followed:
     told: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Those of an earlier call are known."""
+        """Mark the trials of an earlier call as known."""
         self.told |= ended_trials(self.study).keys()
 
     def update(self) -> None:
-        """Write the files anew, and tell of each trial that has ended meanwhile."""
+        """Rewrite the files, and report each trial that has ended since."""
         trials = trials_of(self.study)
         new = [trial for trial in trials if trial.number not in self.told]
         if not new:
@@ -192,7 +192,7 @@ class _Followed:
             self.progress(trial, float("nan") if best is None else best.accuracy or 0.0)
 
     def findings(self) -> Findings:
-        """All trials and the best; the files are whole, where a process that was killed may have written one less."""
+        """All trials and the best; the files are rewritten, since a killed process may have missed the last trial."""
         best = self._write(trials := trials_of(self.study))
         if best is None:
             reasons = [
@@ -208,7 +208,7 @@ class _Followed:
 
 
 def _write_best(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Trial | None:
-    """The best trial that is finished, in best.toml, with the images that it was found on."""
+    """Write the best finished trial to best.toml, with the images that it was chosen on."""
     best = max(finished_trials(study), key=lambda trial: trial.accuracy or 0.0, default=None)
     if best is not None:
         note = f"trial {best.number} of {plan.trials}: {plan.judged_on} accuracy {best.accuracy:.4f}"
@@ -217,7 +217,7 @@ def _write_best(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Tr
 
 
 def _recipe(plan: Plan, best: Trial) -> Recipe:
-    """Its settings; `chosen_on` is the weaker of what judged the trials and the recipe's own."""
+    """Its settings; `chosen_on` is the weaker of the images of comparison and the recipe's own."""
     chosen_on = weaker_selection(plan.judged_on, plan.recipe.config.chosen_on)
     return plan.recipe.changed({**best.values, "select": "none", "chosen_on": chosen_on})
 

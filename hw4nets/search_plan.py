@@ -1,4 +1,4 @@
-"""The plan of a search of hyper-parameters, its space, trials and findings."""
+"""The plan of a search of hyper-parameters, its space, trials and results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRIAL_ENDINGS = ("finished", "pruned", "impossible", "diverged")
 
 @dataclass(frozen=True)
 class Plan:
-    """A search of `space` around a recipe, with `trials` in all (those of an earlier call counted), seeded."""
+    """A seeded search of `space` around a recipe, of `trials` in total, including those of an earlier call."""
 
     recipe: Recipe
     space: Space
@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def judged_on(self) -> str:
-        """On which images trials are compared: validation, or test where that is asked for."""
+        """The images that trials are compared on: validation, or test on request."""
         return "test" if self.recipe.config.select == "test" else "validation"
 
 
@@ -44,9 +44,9 @@ class Plan:
 class Trial:
     """The values of one trial, and how it ended.
 
-    accuracy   on the images of `Plan.judged_on` at the last epoch, or the last seen where it was pruned; None where
-               the trial could not run
-    epochs     how many it was trained for
+    accuracy   on the images of `Plan.judged_on` at the last epoch, or the last one before it was pruned; None if the
+               trial could not run
+    epochs     number of epochs trained
     ended      one of TRIAL_ENDINGS
     """
 
@@ -59,9 +59,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Findings:
-    """All trials, the best finished one as a recipe, and what decides whether a trial is among the best.
+    """All trials, the best finished one as a recipe, and the importance of each option.
 
-    importances    parts of 1, by how the values of the best tenth differ from those of all
+    importances    sum to 1, from the difference between the values of the best tenth and those of all
                    (PED-ANOVA: Watanabe, Bansal and Hutter 2023)
     """
 
@@ -72,7 +72,7 @@ class Findings:
 
 
 def default_space(recipe: Recipe) -> dict[str, Domain]:
-    """Every option of training and network that has a domain; the recipe's own value is among the choices."""
+    """Every option of training and network with a range or choices, which include the recipe's own value."""
     own = recipe.options
     items = [*settings_of(Config), *settings_of(type(recipe.shape))]
     domains = {item.name: item.metadata["search"] for item in items}
@@ -82,13 +82,13 @@ def default_space(recipe: Recipe) -> dict[str, Domain]:
 def _including(domain: Domain, value: Any) -> Domain:
     if isinstance(domain, Range):
         return domain
-    # of a network with a setting for each group, the choices for as many groups
+    # for a network with one value per group, the choices with as many groups
     choices = tuple(choice for choice in domain if not isinstance(value, list) or len(choice) == len(value))
     return choices if contains(choices, value) else (*choices, value)
 
 
 def contains(domain: Domain, value: Any) -> bool:
-    """Whether the value is one that can be drawn."""
+    """Whether the value can be drawn."""
     if isinstance(domain, Range):
         return domain.low <= value <= domain.high
     return json.dumps(value) in [json.dumps(choice) for choice in domain]

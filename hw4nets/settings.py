@@ -1,6 +1,6 @@
-"""Frozen records of settings that check themselves: a setting's default, limits and description are defined once, here.
+"""Frozen records of settings with checks: a setting's default, limits and description are defined once.
 
-The command line, TOML files and the search read them, so a new field is an option everywhere.
+The command line, TOML files and the search use them, so that a new field is an option everywhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from hw4nets.errors import InputError, UnknownNameError
 
-MAX_VALUE_CHARACTERS = 100  # characters of a wrong value in a sentence
+MAX_VALUE_CHARACTERS = 100  # characters of a wrong value in a message
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def setting(
 ) -> Any:
     """A field: its default, its description, the accepted words or interval, and the `Range` or values to search.
 
-    metavar   what stands for its value in help texts
+    metavar   the placeholder of its value in help texts
     """
     about = {"text": text, "choices": tuple(choices), "limits": limits, "search": search, "metavar": metavar}
     return dataclasses.field(default=default, metadata=about)
@@ -57,10 +57,10 @@ class Settings:
 
     @classmethod
     def of(cls, what: str, given: Mapping[str, Any], **fixed: Any) -> Self:
-        """From names and values; an unknown name is an error that lists the known ones.
+        """The record of names and values; raises `UnknownNameError`, which lists the known names.
 
-        what    the owner of the settings, for the sentence
-        fixed   fields that are no settings
+        what    the owner of the settings, for messages
+        fixed   fields that are not settings
         """
         names = [item.name for item in settings_of(cls)]
         for name in given:
@@ -82,7 +82,7 @@ def settings_of(record: type[Settings]) -> list[dataclasses.Field[Any]]:
 
 
 def checked(item: dataclasses.Field[Any], value: Any) -> Any:
-    """The value in the field's type, or `InputError` that names the field and says what is accepted."""
+    """The value in the field's type; raises `InputError` with the field and the accepted values."""
     kind = type(item.default)
     if isinstance(item.default, tuple):
         if not isinstance(value, list | tuple) or not value:
@@ -100,7 +100,7 @@ def checked(item: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value for a sentence, however large it is."""
+    """A value as a message shows it, cut if it is long."""
     try:
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python shows

@@ -23,32 +23,32 @@ from hw4nets.search_plan import TRIAL_ENDINGS, Domain, Plan, Trial, contains
 if TYPE_CHECKING:
     import optuna
 
-UNPRUNED_TRIALS = 5  # that run to their end before any is pruned
+UNPRUNED_TRIALS = 5  # trials that run to their end before any is pruned
 FEWEST_FOR_IMPORTANCES = 4  # finished trials
-LOCK_SECONDS = 60  # that a process waits while another one writes into the file
-HEARTBEAT_SECONDS = 30  # between two signs of life of a trial in a shared database
-SILENCE_SECONDS = 120  # after which such a trial has failed
+LOCK_SECONDS = 60  # seconds that a process waits for another one to write the file
+HEARTBEAT_SECONDS = 30  # seconds between two heartbeats of a trial in a shared database
+SILENCE_SECONDS = 120  # seconds without a heartbeat after which a trial counts as failed
 Place = Path | str  # of a study: its file, or the URL of a database
 
 
 def named(place: Place) -> str:
-    """The place in a sentence, without the password of a URL."""
+    """The location as messages show it, without the password of a URL."""
     from sqlalchemy.engine import make_url
 
     if isinstance(place, Path):
         return str(place)
     try:
         return make_url(place).render_as_string(hide_password=True)
-    except Exception as error:  # of several kinds, where it is no URL
+    except Exception as error:  # of several types, if it is not a URL
         example = "postgresql://user@host/database"
         raise InputError(f"`storage` is not the URL of a database; give one such as {example}") from error
 
 
 @contextmanager
 def database_errors(kind: type[NetsError], what: str, advice: str) -> Iterator[None]:
-    """Errors of the study's database become a sentence; while it is read (`InputError`), so does every other error.
+    """Turn errors of the study's database into messages; while it is read, any other error into `InputError`.
 
-    A database of other content makes its readers raise anything.
+    Reading a database of other content may raise any exception.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -67,7 +67,7 @@ def database_errors(kind: type[NetsError], what: str, advice: str) -> Iterator[N
 
 @contextmanager
 def joined_study(plan: Plan, data: Data, place: Place) -> Iterator[optuna.Study]:
-    """The study of this search in its file or database, made where it is absent; its connections end with the block.
+    """The study of this search in its file or database, created if absent; its connections end with the block.
 
     A database may hold the studies of many searches.
     """
@@ -87,7 +87,7 @@ def joined_study(plan: Plan, data: Data, place: Place) -> Iterator[optuna.Study]
 
 
 def check_study(study: optuna.Study, plan: Plan, data: Data, place: Place) -> None:
-    """Raise `InputError` where it is of another search, and ValueError where its trials are not those of a search."""
+    """Raise `InputError` if it is of another search, and ValueError if its trials are not those of a search."""
     about = _about(plan, data)
     if "about" in study.user_attrs and _completed(study.user_attrs["about"]) != about:
         raise InputError(
@@ -112,7 +112,7 @@ def _storage(place: Place) -> optuna.storages.RDBStorage:
 
 
 def fail_running_trials(study: optuna.Study) -> None:
-    """Give up the trials that a killed search has left: nobody else works on the study."""
+    """Give up the trials that a killed search has left, if no other process works on the study."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(states=[TrialState.RUNNING]):
@@ -120,7 +120,7 @@ def fail_running_trials(study: optuna.Study) -> None:
 
 
 def _about(plan: Plan, data: Data) -> str:
-    """What makes it another search, in JSON."""
+    """The settings that identify a search, in JSON."""
     space = {name: list(domain) if isinstance(domain, tuple) else vars(domain) for name, domain in plan.space.items()}
     about = {
         "recipe": plan.recipe.values(),
@@ -133,7 +133,7 @@ def _about(plan: Plan, data: Data) -> str:
 
 
 def _completed(about: str) -> str:
-    """What a study says of its search, with the defaults of settings that are newer than it."""
+    """A study's description of its search, with the defaults of newer settings."""
     stored = json.loads(about)
     stored["recipe"]["train"] = Config().values() | stored["recipe"]["train"]
     return json.dumps(stored, sort_keys=True)
@@ -148,7 +148,7 @@ def _check_trials(plan: Plan, study: optuna.Study) -> None:
     for trial in trials_of(study):
         drawn = all(name in plan.space and contains(plan.space[name], value) for name, value in trial.values.items())
         if trial.ended not in TRIAL_ENDINGS or not drawn:
-            raise ValueError(f"trial {trial.number} is none of this search")
+            raise ValueError(f"trial {trial.number} is not of this search")
         if (trial.accuracy is None and trial.ended == "finished") or not 0 <= (trial.accuracy or 0.0) <= 1:
             raise ValueError(f"trial {trial.number} has an impossible accuracy")
 
@@ -157,7 +157,7 @@ def _check_trials(plan: Plan, study: optuna.Study) -> None:
 
 
 def held_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that ended or are running, not those that were given up: their places number the search's trials."""
+    """The trials that ended or are running, without those given up: their indices number the search's trials."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
 
 
@@ -180,7 +180,7 @@ def _trial(number: int, stored: optuna.trial.FrozenTrial) -> Trial:
 
 
 def finished_trials(study: optuna.Study) -> list[Trial]:
-    """Those that were trained to their end."""
+    """The trials that were trained to their end."""
     return [trial for trial in trials_of(study) if trial.ended == "finished"]
 
 
@@ -194,9 +194,9 @@ def suggest(trial: optuna.Trial, name: str, domain: Domain) -> Any:
 
 
 def sampler_of_trial(plan: Plan, place: int) -> optuna.samplers.BaseSampler:
-    """A new one for each trial, seeded by its place: a resumed search draws the same values as one not stopped.
+    """A new sampler for each trial, seeded by its index: a resumed search draws the same values as one not stopped.
 
-    The first trial has the recipe's own values, as far as the space holds them.
+    The first trial has the recipe's own values, if the space contains them.
     """
     import optuna
 
@@ -214,7 +214,7 @@ def sampler_of_trial(plan: Plan, place: int) -> optuna.samplers.BaseSampler:
 
 
 def importances_of(study: optuna.Study) -> Mapping[str, float]:
-    """How much each option decides whether a trial is among the best; empty where there are too few trials to say."""
+    """The importance of each option for a trial to be among the best; empty if there are too few trials."""
     import optuna
 
     accuracies = {trial.value for trial in study.trials if trial.state.name == "COMPLETE"}

@@ -18,10 +18,10 @@ def clear_events(run: Path) -> None:
 
 
 class TensorBoardLog(Watch):
-    """Writes each epoch at its end, and passes every call on: `with TensorBoardLog(folder, watch) as log: …`.
+    """Writes each epoch at its end, and forwards every call: `with TensorBoardLog(folder, watch) as log: …`.
 
-    Scalars over epochs: loss/train, accuracy/train, accuracy/test, accuracy/validation, images_per_second. A run
-    that goes on hides what was written after its checkpoint.
+    Scalars over epochs: loss/train, accuracy/train, accuracy/test, accuracy/validation, images_per_second. A resumed
+    run hides events written after its checkpoint.
     """
 
     def __init__(self, run: Path, inner: Watch) -> None:

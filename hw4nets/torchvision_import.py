@@ -1,4 +1,4 @@
-"""torchvision's dataset of CIFAR-10, importable beside any torch."""
+"""torchvision's dataset of CIFAR-10, importable with any build of torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 
 OPERATORS = ("nms", "qnms")
 SCHEMA = "{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_library: list[torch.library.Library] = []  # a library that is collected takes its operators along
+_library: list[torch.library.Library] = []  # garbage collection of the library would remove its operators
 
 
 @cache
 def torchvision_datasets() -> ModuleType:
     """`torchvision.datasets`.
 
-    torchvision from PyPI is built for CUDA. Beside a CPU-only torch its compiled operators do not load, and the import
+    torchvision from PyPI is built for CUDA. With a CPU-only torch its compiled operators do not load, and the import
     raises "operator torchvision::nms does not exist", because Python code registers a shape rule for operators that
     are not defined. Defining their schemas first is enough: nothing here calls them.
     """

@@ -30,19 +30,19 @@ FINITE_CHECK_STEPS = 25  # between two checks that the loss is finite: each wait
 def train(
     model: nn.Module, data: Data, config: Config, folder: str | Path | None = None, watch: Watch | None = None
 ) -> History:
-    """Train the network in place and give its history.
+    """Train the network in place and return its history.
 
     On a CPU the same seed, machine and thread count give the same history. Within `joined_processes` the processes of
     torchrun train together, each on its part of every batch: with neither batch normalisation nor dropout, the history
-    is that of one process but for rounding. Statistics of normalisation are each process's own, and those of process 0
-    are kept; dropout draws other units in each. Process 0 alone judges and writes.
+    is that of one process up to rounding. Every process has its own statistics of normalisation, of which those of
+    process 0 are kept, and its own draws of dropout. Only process 0 evaluates and writes.
 
-    folder   where a checkpoint is written each epoch, and from whose checkpoint, if any, the run is resumed; made if
-             absent; None: nowhere. `hw4nets.runs.open_run(…, overwrite=True)` removes the checkpoints of a run.
+    folder   for a checkpoint each epoch; the run is resumed from its checkpoint, if any; created if absent; None: no
+             checkpoints. `hw4nets.runs.open_run(…, overwrite=True)` removes the checkpoints of a run.
 
-    Raises `DivergedError` when loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable
-    or of another run, `WriteError` where none can be written, `InputError` for a device or settings that are not
-    available. The last good checkpoint is kept.
+    Raises `DivergedError` if loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable or
+    of another run, `WriteError` if none can be written, `InputError` for a device or settings that are not available.
+    The last valid checkpoint is kept.
     """
     watch = watch or Watch()
     place = make_folder(folder) if folder is not None else None
@@ -51,7 +51,7 @@ def train(
         run = TrainingState.start(model, data, config, state)
         history = begin(run, state, [*notes, *run.notes], watch)
         if place is not None and run.group.first and history.rows and history.best_epoch == len(history.rows):
-            keep_as_best(place)  # a process that was killed may have written last.pt alone
+            keep_as_best(place)  # a killed process may have written last.pt only
         for epoch in range(len(history.rows), config.epochs):
             fitted = _fit(run, epoch, watch)
             row = run.group.of_first(partial(_score, run, fitted))
@@ -78,7 +78,7 @@ def _fit(run: TrainingState, epoch: int, watch: Watch) -> EpochRow:
     run.model.train()
     for step, batch in enumerate(batches):
         scale_rates(run.optimizer, factor(run.config, epoch * run.steps + step, run.total))
-        drawn = _augmented(run, images[batch], batch, epoch)  # alike in every process
+        drawn = _augmented(run, images[batch], batch, epoch)  # the same in every process
         losses[step], right = _step(run, run.group.part(drawn), run.group.part(labels[batch]))
         correct += right
         run.averaging.step(epoch * run.steps + step + 1, run.total)
@@ -93,7 +93,7 @@ def _fit(run: TrainingState, epoch: int, watch: Watch) -> EpochRow:
 
 
 def _step(run: TrainingState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of the optimizer; the loss, and how many of the batch were right."""
+    """One step of the optimizer; returns the loss, and the number of correct images of the batch."""
     with run.execution.autocast():
         out = run.forward(images)
     loss = F.cross_entropy(at_least_float32(out), labels, label_smoothing=run.config.label_smoothing)
@@ -117,7 +117,7 @@ def _check_finite(losses: Tensor, epoch: int, run: TrainingState) -> None:
 
 
 def _check_weights(run: TrainingState, epoch: int, *more: Tensor) -> None:
-    """The loss is computed before each step: overflow in an epoch's last step shows only in weights and outputs."""
+    """Check weights and outputs, since the loss, computed before each step, misses overflow in an epoch's last step."""
     weights = (tensor for tensor in run.model.state_dict().values() if tensor.is_floating_point())
     if not all(bool(tensor.isfinite().all()) for tensor in (*more, *weights)):
         raise _diverged(run, epoch * run.steps - 1)

@@ -1,4 +1,4 @@
-"""Processes of one machine that do the same work beside each other."""
+"""Processes of one machine that do the same work in parallel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from hw4nets.errors import InputError, NetsError, WriteError
 from hw4nets.process import keep_freed_memory
 
-LOOK_INTERVAL_SECONDS = 1.0  # between two looks at what the processes have done
+LOOK_INTERVAL_SECONDS = 1.0  # seconds between two checks of the processes
 
 
 def run_in_processes(work: Callable[[], None], count: int, look: Callable[[], None]) -> None:
@@ -22,7 +22,7 @@ def run_in_processes(work: Callable[[], None], count: int, look: Callable[[], No
 
     look   called here once a second meanwhile, and at the end
 
-    The first error ends all of them and is raised here, and so does Ctrl-C.
+    The first error ends all of them and is raised here; Ctrl-C does the same.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy threads of torch that do not run in the copy
     share = max(1, torch.get_num_threads() // count)
@@ -59,7 +59,7 @@ def _end_of(start: Connection, process: BaseProcess) -> None:
 
 
 def _run(work: Callable[[], None], share: int, end: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears Ctrl-C and ends all
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process handles Ctrl-C and ends all
     torch.set_num_threads(share)
     keep_freed_memory()
     try:

@@ -1,8 +1,8 @@
-"""Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves
-itself.
+"""Penalised and shape-constrained regression: one description, several solvers, and a proof of optimality with each
+answer.
 
-Besides the names below, every loss, regularizer, constraint and kernel in the folders of those names is here, by its
-class.
+Besides the names below, the class of every loss, regularizer, constraint and kernel in the folders of those names can
+be imported from here.
 """
 
 import logging
@@ -76,7 +76,7 @@ globals().update(registry.public_classes())
 
 
 def __getattr__(name: str) -> Any:
-    """What is imported when it is asked for."""
+    """Import a public name on first use."""
     if name == "check_term":
         from hw4opt.terms.conformance import check_term
 

@@ -68,8 +68,8 @@ REGRESSION_PARTS = (
 
 @dataclass(frozen=True)
 class PartResult:
-    """A setting of one part on one draw of the data: leave-one-out loss with standard error, RMSE to the true f,
-    certificate."""
+    """One part with fixed hyper-parameters on one draw of the data: leave-one-out loss and its standard error, RMSE to
+    the true f, certificate."""
 
     setting: Setting
     score: float
@@ -90,12 +90,12 @@ def choose(part: RegressionPart, data: StepData) -> tuple[Selection, Result]:
     """Leave-one-out choice of every hyper-parameter of a part, and the fit there."""
     selection = select(part.problem(data), part.free, "loo", complete=True)
     if selection.interrupted:
-        raise KeyboardInterrupt  # the best so far is no result of the assignment's
+        raise KeyboardInterrupt  # the best so far is not a result of the assignment
     return selection, fit(selection.problem)
 
 
 def at_reported(part: RegressionPart, data: StepData) -> tuple[PartResult, Result] | None:
-    """The same at the source document's own values."""
+    """The same with the hyper-parameters of the source document."""
     if part.reported is None:
         return None
     problem = part.problem(data).with_hyperparameters(part.reported)
@@ -125,11 +125,11 @@ def reproduce(
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Write report.md, results.json, figures and models of parts 2a-2d into the folder `out`, made if absent; give what
-    results.json holds.
+    """Write report.md, results.json, figures and models of parts 2a-2d into the folder `out`, created if absent; return
+    the content of results.json.
 
     seed       of the noise in the figures and the first table;  seeds  how many draws (0, 1, …) the spread is over
-    workers    processes for the spread (default: the processors there are)
+    workers    processes for the spread (default: one per processor)
     """
     started = time.perf_counter()
     folder = _folder(out)
@@ -203,7 +203,7 @@ def _figures(
 
 
 def _variety(folder: Path, data: StepData) -> None:
-    """What each hyper-parameter of part 2c does, one column a parameter."""
+    """The effect of each hyper-parameter of part 2c, one column per parameter."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.9), layout="constrained")

@@ -1,4 +1,4 @@
-"""How far a shape that holds at the data rows fails between them."""
+"""By how much a shape that holds at the data rows is violated between them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hw4opt.terms import ComponentTerm, Differences, PiecewiseQuadratic, Shape, 
 from hw4opt.terms.base import Array
 from hw4opt.terms.ordered_curves import CurveSteps
 
-STEPS_PER_GAP = 20  # steps that every gap is divided into
-STEPS_PER_LENGTH = 8  # steps a length of the kernel, near the ends of a gap
+STEPS_PER_GAP = 20  # evaluation steps per gap
+STEPS_PER_LENGTH = 8  # steps per length of the kernel, near the ends of a gap
 LENGTHS_FROM_GAP_END = 6  # lengths of the kernel from both ends of a gap over which these steps are taken
-MAX_POINTS = 50_000  # points looked at: of more gaps, the widest
-MAX_START_ROWS = 2_000  # several columns: rows from which points are looked at
-NEIGHBOURS_PER_ROW = 3  # … towards so many of its nearest others
+MAX_POINTS = 50_000  # points evaluated; if there are more gaps, the widest are taken
+MAX_START_ROWS = 2_000  # several columns: rows that points start from
+NEIGHBOURS_PER_ROW = 3  # … towards this number of nearest neighbours
 WAY_SHARES = (0.2, 0.4, 0.6, 0.8)  # … at these shares of the way
-NEGLIGIBLE_FAILURE = 1e-6  # of the spread of y: a failure below that is none
+NEGLIGIBLE_FAILURE = 1e-6  # of the spread of y: smaller failures are ignored
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Break:
     levels: Mapping[int, str] = field(default_factory=dict)
 
     def sentence(self, *names: str) -> str:
-        """What a user should read; `names` are those of the x columns."""
+        """The sentence for the user; `names` are those of the x columns."""
         names = names or ("x",)
         x = names[self.column] if self.column < len(names) else f"x{self.column + 1}"
         if self.point is not None:
@@ -74,13 +74,14 @@ def breaks(result: Result) -> list[Break]:
     """The failures of more than 1e-6 of y's spread; none of a linear design, of a precomputed kernel, and of what is
     proven at every x.
 
-    Several curves are looked at one by one, and their order between neighbours.
+    Several curves are checked one by one, and so is the order of adjacent ones.
 
-    One column: the curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an
-    eighth of the kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts,
-    of convex (concave) the largest distance from the lower (upper) hull, of bounds the largest excess: each a lower
-    bound of the failure. Several columns: at 4 points between each row and its 3 nearest (columns in units of their
-    spread), the largest excess over bounds and the steepest slope of the wrong sign.
+    One column: the curve is evaluated at 20 steps per gap and, from both ends of gaps wider than that, at steps of an
+    eighth of the kernel's length. Measured are, for increasing (decreasing), the largest fall (rise) from any point to
+    a later one; for convex (concave), the largest distance from the lower (upper) hull; for bounds, the largest
+    excess: each is a lower bound of the violation. Several columns: at 4 points between each row and its 3 nearest
+    neighbours (columns in units of their spread), the largest excess over bounds and the steepest slope of the wrong
+    sign.
     """
     problem = result.problem
     terms = (*problem.constraints, *problem.model.order)
@@ -107,7 +108,7 @@ def _proven(result: Result) -> set[str]:
 
 
 def _breaks_of_components(result: Result, kernel: Sum, least: float) -> Iterator[Break]:
-    """The failure of every shape of a component, as along one column."""
+    """The violation of every shape of a component, found as for one column."""
     problem, proven = result.problem, _proven(result)
     for term in problem.constraints:
         if not isinstance(term, ComponentTerm):
@@ -127,8 +128,8 @@ def _breaks_of_components(result: Result, kernel: Sum, least: float) -> Iterator
 
 
 def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> Iterator[Break]:
-    """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their
-    column."""
+    """The largest violation of every constraint at points between neighbouring rows; a slope counts times the range of
+    its column."""
     problem = result.problem
     categorical = problem.kernel.categorical_places if isinstance(problem.kernel, Sum) else ()
     x = _between_neighbours(problem.active_x, categorical)
@@ -155,9 +156,9 @@ def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> I
 
 
 def _between_neighbours(x: Array, categorical: Sequence[int] = ()) -> Array:
-    """Points on the way from rows to their nearest others, (m, d); of many rows, those of an even part.
+    """Points between rows and their nearest neighbours, (m, d); if there are many rows, from an even sample of them.
 
-    categorical    columns of levels, which stay those of the row
+    categorical    columns of levels, which keep the row's value
     """
     spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
     rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_START_ROWS)).astype(int))
@@ -199,17 +200,17 @@ def _break(term: Term, x: Array, f: Array) -> Break | None:
 
 
 def _of_term(term: Term, f: Array) -> Array:
-    """What the term looks at in the curves f (m, curves): these, or the steps from each to the next."""
+    """The values that the term constrains in the curves f (m, curves): f, or the steps from each curve to the next."""
     return np.diff(f, axis=1) if term.acts.between_curves else f
 
 
 def _sides(term: PiecewiseQuadratic) -> list[tuple[int, float]]:
-    """(side, level): side · z ≥ side · level for what the term acts on."""
+    """Pairs (side, level): the term requires side · z ≥ side · level of the values z that it acts on."""
     return [(1 if table.high == 0 else -1, table.linear) for table in term.tables if 0 in (table.low, table.high)]
 
 
 def _failure(term: Term, x: Array, f: Array, level: float) -> Break | None:
-    """The largest failure of f ≥ level, of f rising, or of f convex, by what the term acts on."""
+    """The largest violation of f ≥ level, of f increasing, or of f convex, by what the term acts on."""
     match term.acts:
         case Values() | CurveSteps():
             at = int(np.argmin(f))
@@ -239,12 +240,12 @@ def _lower_hull(x: Array, f: Array) -> tuple[list[float], list[float]]:
 
 
 def _name(term: Term) -> str:
-    """The name of a constraint, and what stands for it where no user gave it."""
+    """The name of a constraint; for one that no user gave, a description."""
     return term.wording if term.acts.between_curves else term.name
 
 
 def _verb(term: Term) -> str:
-    """What the curve does where the term fails, as in "falls"."""
+    """The verb for a curve that violates the term, as in "falls"."""
     above = isinstance(term, PiecewiseQuadratic) and _sides(term)[0][0] > 0
     match term.acts:
         case Differences(2):

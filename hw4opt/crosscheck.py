@@ -1,4 +1,4 @@
-"""One problem through many solvers: independent witnesses in one table."""
+"""One problem solved by several independent solvers, compared in one table."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ COMPARED_BACKENDS = ("cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", 
 TIME_LIMIT = 60.0  # seconds a solver
 COMPARED_STATUSES = (Status.CERTIFIED, Status.INACCURATE, Status.UNCERTIFIED, Status.ITERATION_LIMIT)
 COMPARISON_ROUNDING = 1e-9  # of gap_scale: what objectives may differ by beyond their gaps
-OBJECTIVE_APART = 1e-4  # of gap_scale: beyond it an objective without proof lies apart from another
-FITTED_APART = 1e-2  # of y's robust spread: beyond it fitted values without proof lie apart from others
+OBJECTIVE_APART = 1e-4  # of gap_scale: a larger difference of uncertified objectives is a contradiction
+FITTED_APART = 1e-2  # of y's robust spread: a larger difference of uncertified fitted values is a contradiction
 
 
 @dataclass(frozen=True)
 class Row:
     """One solver's answer, or the sentence with which it refused or failed (objective None).
 
-    fitted_difference   max |fitted - those of the best certified answer|, relative to y's robust spread
-    agrees_with         the solvers whose answers do not lie apart from this one
+    fitted_difference   max |fitted - fitted of the best certified answer|, relative to y's robust spread
+    agrees_with         the solvers whose answers do not contradict this one
     """
 
     solver: str
@@ -47,11 +47,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Crosscheck:
-    """largest_difference: between two certified objectives. `faults` are the reasons for which the check fails, in
-    sentences.
+    """The rows of the check, one per solver.
 
-    odd_one_out   the solver whose answer lies apart from those of all others, which do not all lie apart from each
-                  other
+    largest_difference   the largest one between two certified objectives
+    faults               the reasons for which the check fails, in sentences
+    odd_one_out          the solver whose answer contradicts all others, where some of those agree
     """
 
     rows: list[Row]
@@ -65,7 +65,7 @@ class Crosscheck:
 
 
 def default_solvers() -> list[str]:
-    """The native solvers, and of `COMPARED_BACKENDS` what is installed."""
+    """The native solvers, and those of `COMPARED_BACKENDS` that are installed."""
     backends = [name for family in families() for name in installed(family)]
     return [*native_solvers(), *(name for name in COMPARED_BACKENDS if name in backends)]
 
@@ -82,11 +82,13 @@ def crosscheck(
     progress: Callable[[str], None] | None = None,
     time_limit: float | None = TIME_LIMIT,
 ) -> Crosscheck:
-    """Solve with every solver named; without names, with the default ones.
+    """Solve with every solver named; default: the native solvers and the compared backends that are installed.
 
     Certified objectives must agree within gap_a + gap_b + 1e-9 gap_scale (the smaller of the two answers' scales),
-    every native solver must certify what it takes, and at least two solvers must. time_limit: seconds a solver; None:
-    no limit. Shapes at every x are asked for at the points that the interior point needs.
+    every native solver must certify what it accepts, and at least two solvers must certify.
+    Shapes at every x are imposed at the points that the interior point needs.
+
+    time_limit    seconds per solver; None: no limit
     """
     (problem,) = with_points([problem])
     rows, results, native = [], {}, set(native_solvers())
@@ -114,8 +116,8 @@ def crosscheck(
 
 
 def robust_spread(y: Array) -> float:
-    """1.4826 times the median distance from the median; the standard deviation where that is 0, and 1 where that is 0,
-    too."""
+    """1.4826 times the median distance from the median; where that is 0, the standard deviation; where that is also 0,
+    1."""
     y = np.asarray(y, dtype=float)
     spread = 1.4826 * float(np.median(np.abs(y - np.median(y))))
     return spread or float(y.std()) or 1.0
@@ -164,22 +166,22 @@ def _scale(one: Result, other: Result) -> float:
 
 
 def _differ(one: Result, other: Result) -> tuple[float, float]:
-    """How far two certified objectives lie apart, and how far they may."""
+    """The difference of two certified objectives, and the largest one allowed."""
     gaps = (one.certificate.gap or 0.0) + (other.certificate.gap or 0.0)
     return abs(one.objective - other.objective), gaps + COMPARISON_ROUNDING * _scale(one, other)
 
 
 def _is_answer(result: Result) -> bool:
-    """Whether the solver gave a point; one that failed, or was killed, leaves w = 0."""
+    """Whether the solver returned a point; one that failed or was killed leaves w = 0."""
     finite = np.isfinite(result.objective) and bool(np.isfinite(result.fitted).all())
     return finite and result.status in COMPARED_STATUSES and (result.status is Status.CERTIFIED or bool(result.w.any()))
 
 
 def _apart(one: Result, other: Result, spread: float) -> bool:
-    """Whether two answers contradict each other: certified ones beyond what is proven, others beyond what is plain to
-    see.
+    """Whether two answers contradict each other: certified ones by more than their gaps allow, others by more than a
+    fixed tolerance.
 
-    Fitted values count where the ridge makes them unique.
+    Fitted values are compared where the ridge makes them unique.
     """
     difference, allowed = _differ(one, other)
     if one.status is other.status is Status.CERTIFIED:
@@ -196,7 +198,7 @@ def _fitted_difference(one: Result, other: Result, spread: float) -> float:
 
 
 def _best(answers: dict[str, Result], agreeing: dict[str, tuple[str, ...]]) -> Result | None:
-    """The certified answer that most others agree with, and of these the one of smallest relative gap."""
+    """The certified answer that most others agree with; among several, the one of smallest relative gap."""
     certified = [name for name, result in answers.items() if result.status is Status.CERTIFIED]
     first = min(
         certified, key=lambda name: (-len(agreeing[name]), answers[name].certificate.relative_gap or 0.0), default=None
@@ -207,7 +209,7 @@ def _best(answers: dict[str, Result], agreeing: dict[str, tuple[str, ...]]) -> R
 def _compared(
     row: Row, answers: dict[str, Result], best: Result | None, spread: float, agrees_with: tuple[str, ...]
 ) -> Row:
-    """The row with what it has in common with the others."""
+    """The row, compared with the others."""
     if best is None or row.solver not in answers:
         return replace(row, agrees_with=agrees_with)
     return replace(
@@ -216,7 +218,7 @@ def _compared(
 
 
 def _odd_one_out(rows: Sequence[Row], answers: Collection[str]) -> str | None:
-    """Of the finished answers that lie apart from all others the one farthest off, if others agree."""
+    """The finished answer that contradicts all others, the farthest off if several do; None if no others agree."""
     alone = [
         row
         for row in rows

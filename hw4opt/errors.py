@@ -11,22 +11,22 @@ MOST_NAMES = 20  # names in a list
 
 
 def listed(names: Iterable[str]) -> str:
-    """The names for a sentence, as in "a, b, c and 99,997 more": at most 20 of them, and each cut at 60 characters."""
+    """The names as a message lists them, as in "a, b, c and 99,997 more": at most 20, each cut at 60 characters."""
     names = names if isinstance(names, Sequence) else list(names)
     shown = ", ".join(map(shortened, itertools.islice(names, MOST_NAMES)))
     return shown + (f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else "")
 
 
 def shortened(text: str) -> str:
-    """The text as a sentence quotes it: its beginning, where it is long."""
+    """The text as a message quotes it: only the beginning of a long one."""
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
 def shown(value: object) -> str:
-    """A value as a sentence shows it: its repr, cut where it is long."""
+    """A value as a message shows it: its repr, cut if it is long."""
     try:
         text = repr(value)
-    except Exception:  # a foreign object's, or an integer of more digits than Python prints
+    except Exception:  # an object's own error, or an integer of more digits than Python prints
         text = f"a value of type {type(value).__name__}"
     return shortened(" ".join(text.split()))
 
@@ -38,8 +38,7 @@ class Hw4Error(Exception):
 class InputError(Hw4Error, ValueError):
     """Data, an option or a parameter is wrong; the message names it and says what is accepted.
 
-    row    the row (from 0) that the message names as "row 3", None where it names none; the command line counts it from
-           1
+    row    the row (from 0) that the message names as "row 3", None if it names none; the command line counts from 1
     """
 
     def __init__(self, message: str, row: int | None = None) -> None:
@@ -66,11 +65,11 @@ class ModelFileError(Hw4Error):
 
 
 class CoreError(Hw4Error, ImportError):
-    """The compiled core is not there and can't be built, or doesn't fit this machine."""
+    """The compiled core is missing and cannot be built, or does not run on this machine."""
 
 
 class NotCertifiedError(Hw4Error):
-    """Raised by `Result.raise_for_status` when the answer does not carry a proof."""
+    """Raised by `Result.raise_for_status` if the answer is not certified."""
 
 
 def size_text(count: float) -> str:

@@ -1,4 +1,4 @@
-"""fit: canonicalize, refuse?, does a minimum exist?, solve, certify."""
+"""fit: canonicalize, check that the solver takes the problem and that a minimum exists, solve, certify."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hw4opt.terms import Likelihood
 from hw4opt.validation.arguments import check_word, checked
 
 UNATTAINED = "the infimum is not attained"
-STATIONARY_GAP = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
+STATIONARY_GAP = 1e-6  # relative gap of a fit whose duals show the active rows
 
 
 @checked
@@ -45,14 +45,14 @@ def fit(
 
     solver      auto (newton for smooth losses and for least squares with unpenalised columns, else interior) | interior
                 | newton | admm | proximal | cvxpy | cvxpy:NAME | qp | qp:NAME, or a `Solver` object of a user's own
-    tol         what to certify, as `Certificate.holds` says; default 1e-9 for interior and newton, 1e-8 for admm and
-                qp, 1e-6 for proximal and cvxpy
-    separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the
-                result has the status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no
-                numbers; drop: the rest is fitted, where two rows or more are left
-    time_limit  seconds that the solver may take, without the start of a process that it may need; None: no limit. A fit
-                that is stopped has the status ITERATION_LIMIT and says so in `note`. With a limit, `math.inf` included,
-                Ctrl-C ends a backend that ignores it
+    tol         the relative gap to certify, see `Certificate.holds`; default 1e-9 for interior and newton, 1e-8 for
+                admm and qp, 1e-6 for proximal and cvxpy
+    separated   refuse | drop, for counts without ridge whose likelihood has no finite maximum. refuse: the result has
+                the status NO_FINITE_MAXIMUM, its `existence` names the rows that cause it, and it holds no numbers;
+                drop: these rows are left out, if two rows or more remain
+    time_limit  seconds that the solver may take, not counting the start of a process that it may need; None: no limit.
+                A fit that is stopped has the status ITERATION_LIMIT and a `note` on it. With a limit, `math.inf`
+                included, Ctrl-C ends a backend that ignores it
 
     Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof
     is returned, with its status; `Result.raise_for_status` turns that into an exception.
@@ -72,7 +72,7 @@ def fit_batch(
     """Solve many problems that share x, kernel, intercept and the kinds of their terms as one batch; as `fit`
     otherwise.
 
-    time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
+    time_limit applies to the whole batch. `seconds` of each result is its share of the batch's time.
     """
     return _fit_all(list(problems), solver, tol, max_iterations, separated, time_limit)
 
@@ -89,7 +89,7 @@ def fit_rows(
     separated: str = "refuse",
     time_limit: float | None = None,
 ) -> list[Result]:
-    """As `fit_batch`, under the rows that the problems have, whatever their shapes are between them."""
+    """As `fit_batch`, with the problems' rows as they are: shapes at every x are not checked between the rows."""
     check_word("separated", separated, ("refuse", "drop"))
     with one_blas_thread():
         form = canonicalize(problems)
@@ -143,7 +143,7 @@ def _solve(
 
 
 def solve_with(solver: str | Solver, form: Form, options: Options, start: Start | None = None) -> Answer:
-    """The solver's answer, on the scaled form unless its steps are the same in any unit."""
+    """The solver's answer, on the scaled form unless the solver is invariant to scaling."""
     found = load_solver(solver) if isinstance(solver, str) else solver
     if found.native and (whole := lasso(form)) is not None:
         return solve_over_sets(whole, lambda *part: _solve_with(found, *part), options)
@@ -157,15 +157,15 @@ def _solve_with(solver: Solver, form: Form, options: Options, start: Start | Non
 
 
 def _again(solver: Solver, options: Options) -> Callable[[Form, Options], Answer] | None:
-    """The solver under the same time limit, for a tighter solve; None for witnesses, which stand for themselves."""
+    """The solver with the same time limit, for a tighter solve; None for solvers that are not native."""
     if not solver.native:
         return None
     return lambda form, tighter: solve_with(solver, form, dataclasses.replace(tighter, time_limit=options.time_limit))
 
 
 def _endless(problem: Problem, form: Form, chosen: Chosen, options: Options, existence: Existence) -> Result:
-    """The result of a problem without a finite maximum: what to blame, the supremum, and no numbers that could be taken
-    for a fit."""
+    """The result of a problem without a finite maximum: the rows that cause it and the supremum, and no numbers that
+    could be taken for a fit."""
     started = time.perf_counter()
     loss = form.loss
     rest, lowest, supremum = without(form, existence.rows), 0.0, 0.0
@@ -193,7 +193,7 @@ def _endless(problem: Problem, form: Form, chosen: Chosen, options: Options, exi
 def _dropped(
     endless: Result, solver: str | Solver, tol: float | None, max_iterations: int | None, time_limit: float | None
 ) -> Result:
-    """The fit without the separated rows; it remembers them."""
+    """The fit without the separated rows, which its `existence` names."""
     problem, existence = endless.problem, endless.existence
     assert existence is not None
     weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights.copy()
@@ -207,7 +207,7 @@ def _dropped(
 def choose(
     form: Form, solver: str | Solver, tol: float | None, max_iterations: int | None, time_limit: float | None = None
 ) -> tuple[Chosen, Options]:
-    """The solver and its options; raises `RefusedError` with the sentence of a solver that does not take the form."""
+    """The solver and its options; raises `RefusedError` with the reason of a solver that does not take the form."""
     chosen = find_solver(_automatic(form) if isinstance(solver, str) and solver == "auto" else solver)
     if tol is not None and not 0 < tol < 1:
         raise InputError(f"tol is {tol!r}; it must lie between 0 and 1")
@@ -221,8 +221,8 @@ def choose(
 
 
 def _automatic(form: Form) -> str:
-    """Newton for smooth losses, and where columns may be collinear: it finds their rank; the interior point for all
-    else."""
+    """Newton for smooth losses, and where columns may be collinear, because it finds their rank; else the interior
+    point."""
     wanted = form.smooth_count or not form.all_penalized
     return "newton" if wanted and load_solver("newton").refuse(form) is None else "interior"
 
@@ -230,7 +230,7 @@ def _automatic(form: Form) -> str:
 def prove(
     form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options], Answer] | None = None
 ) -> tuple[Proof, list[Status]]:
-    """Certify; where that falls short, once more from a strictly feasible point and, for native solvers, from a tighter
+    """Certify; if that fails, certify again from a strictly feasible point and, for native solvers, from a tighter
     solve."""
     proof = certify(form, answer.w, answer.u, answer.interior)
     for i, certificate in enumerate(proof.certificates):
@@ -255,8 +255,8 @@ def prove(
 
 
 def _on_breakpoints(form: Form, proof: Proof, tol: float) -> Proof:
-    """The proof with coefficients exactly on the breakpoints that their duals hold them at, of problems that stay
-    certified."""
+    """The proof with coefficients set exactly to the breakpoints where their duals hold them, for the problems that
+    stay certified."""
     w = on_breakpoints(form, proof.w, proof.u)
     if w is None:
         return proof
@@ -290,7 +290,7 @@ def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
 
 
 def unattained(form: Form, proof: Proof, i: int) -> bool:
-    """Whether a loss that is not settled before the fit, such as the logistic one, has only an infimum in problem i."""
+    """Whether a loss that is not checked before the fit, such as the logistic one, has only an infimum in problem i."""
     smooth = form.loss.smooth
     if smooth is None or smooth.settles_existence:
         return False

@@ -50,7 +50,7 @@ def load(path: str | Path) -> Solution:
 def check_record(stored: dict[str, Any], kind: str, newest: int) -> None:
     """Raise `ModelFileError` for a record of another kind or a newer format, with unknown terms, or damaged."""
     if stored.get("kind") != kind:
-        raise ModelFileError("it is no model file of hw4opt" if kind == MODEL_KIND else f"it is no {kind}")
+        raise ModelFileError("it is not a model file of hw4opt" if kind == MODEL_KIND else f"it is not a {kind}")
     if stored["format"] > newest:
         newer = f"its format {stored['format']} is newer than this hw4opt reads ({newest})"
         raise ModelFileError(f"{newer}; upgrade hw4opt")
@@ -85,7 +85,7 @@ def _pack(solution: Solution) -> dict[str, Any]:
 
 
 def _format_of(solution: Solution) -> int:
-    """The oldest that holds the solution."""
+    """The oldest format version that can hold the solution."""
     kernel = solution.problem.kernel
     if isinstance(kernel, Sum) or solution.problem.curves > 1 or (kernel is not None and kernel.gammas):
         return MODEL_FORMAT
@@ -140,7 +140,7 @@ def _unpack_problem(stored: dict[str, Any]) -> Problem:
 
 
 def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
-    """The dual of every term by its label; old files give it under the term's name."""
+    """The dual of every term by its label; old files have it under the term's name."""
     names = {term.label: term.name for term in problem.terms}
     sizes = {label: rows.count for rows in canonicalize(problem).terms for label in rows.names}
     duals = {label: decode(stored[label if label in stored else names[label]]) for label in sizes}
@@ -150,7 +150,7 @@ def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
 
 
 def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
-    """The fits without each fold; raises `InputError` for those that are none of the problem's."""
+    """The fits without each fold; raises `InputError` for fits that do not match the problem."""
     w, fold_of = decode(stored["w"]), decode(stored["fold_of"])
     if w.ndim != 2 or w.shape[1] != problem.design.matrix.shape[1] or not np.isfinite(w).all():
         raise InputError("the held-out fits do not fit the basis")
@@ -178,7 +178,7 @@ def _check_records(solution: Solution) -> None:
 
 
 def _from_zero(problem: Problem, w: Array) -> Array:
-    """A point whose intercept was measured from 0, and with raw columns, as the problem measures it."""
+    """A point of an old file, whose intercept and columns were measured from 0, in the problem's units."""
     if not problem.intercept:
         return w
     w = w.copy()

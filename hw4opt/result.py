@@ -37,7 +37,7 @@ from hw4opt.views import names_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CROSSING_ROUNDING = 1e-12  # of the largest fitted value: curves no farther apart touch
+CROSSING_ROUNDING = 1e-12  # of the largest fitted value: curves this close count as touching
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,7 +56,7 @@ class Result(Solution):
     def coefficient_errors(self, errors: str | None = None) -> StandardErrors | None:
         """Standard errors of a linear design's coefficients, of likelihoods and of squared, Huber and quantile loss.
 
-        errors    their kind, as `infer` and `hw4opt.inference.infer_from_residuals` say; None: the loss's first
+        errors    their kind, see `infer` and `hw4opt.inference.infer_from_residuals`; None: the loss's first
 
         None without a fit, for other losses, and for a kernel design. Raises `InputError` for a kind that the loss does
         not have.
@@ -77,13 +77,13 @@ class Result(Solution):
 
     @property
     def crossings(self) -> int:
-        """How often, over the rows in use, a curve lies below the one before it by more than rounding."""
+        """The number of times, over the rows in use, that a curve lies below the previous one by more than rounding."""
         f = self.design.curve_values(self.w).reshape(len(self.design.base_x), -1)
         return int((np.diff(f, axis=1) < -CROSSING_ROUNDING * np.abs(f).max(initial=0.0)).sum())
 
     @cached_property
     def components(self) -> tuple[ComponentFit, ...]:
-        """The components of a sum, centered over the rows in use; none of another design."""
+        """The components of a sum, centered over the rows in use; () for another design."""
         if not isinstance(self.problem.kernel, Sum):
             return ()
         degrees, form = None, canonicalize(self.problem)
@@ -105,13 +105,13 @@ class Result(Solution):
     def predict_components(self, x: ArrayLike) -> Array:
         """Every component of a sum at new x (m, d), centered: with the intercept they add up to f.
 
-        Shape (m, components), of several curves (m, components, curves).
+        Shape (m, components), or (m, components, curves) for several curves.
         """
         return component_values(self.problem, self.w, real_array("x", x))
 
     @cached_property
     def r_squared(self) -> float | None:
-        """R² over the rows in use, with their weights; None of likelihoods, of several curves, and where y is
+        """R² over the rows in use, with their weights; None for likelihoods, for several curves, and if y is
         constant."""
         if isinstance(self.problem.loss, Likelihood) or self.problem.curves > 1:
             return None
@@ -120,8 +120,7 @@ class Result(Solution):
 
     @cached_property
     def deviance_explained(self) -> float | None:
-        """The share of the best constant's deviance that a likelihood explains; None of residual losses, and without a
-        fit."""
+        """1 - deviance/deviance of the best constant, for a likelihood; None for residual losses, and without a fit."""
         if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
             return None
         kept, weights = self._rows_in_use
@@ -136,12 +135,12 @@ class Result(Solution):
 
     @property
     def shape_points(self) -> list[ShapePoint]:
-        """What rows at points between the data add to f(x) = Σ α_i k(x_i, x): coef ∂^order/∂z^order k(z, x)."""
+        """The terms coef ∂^order/∂z^order k(z, x) that rows between the data add to f(x) = Σ α_i k(x_i, x)."""
         return shape_points(self.problem, self.duals)
 
     @property
     def lower_bound(self) -> float | None:
-        """No function of the basis that has its shapes at every x they are asked for has a smaller objective."""
+        """A lower bound of the objective over all functions of the basis with the shapes required at every x."""
         return lower_bound(self.problem, self.duals, self.certificate.dual_objective)
 
     def plot(self, axes: Axes | None = None, truth: Array | None = None) -> Axes:
@@ -154,10 +153,10 @@ class Result(Solution):
     def save(self, path: str | Path) -> None:
         """Write one JSON file (arrays in base64), in one piece.
 
-        Raises `InputError` for numbers that are not finite, and for a term or kernel of an own class that cannot be
+        Raises `InputError` for numbers that are not finite, and for a term or kernel of a user's class that cannot be
         imported.
         """
-        from hw4opt.model_file import save  # deferred: json and hashlib cost as much as many a fit
+        from hw4opt.model_file import save  # deferred: importing json and hashlib takes as long as a small fit
 
         save(self, path)
 
@@ -165,8 +164,8 @@ class Result(Solution):
     def load(cls, path: str | Path) -> Result:
         """Read a model file; classes of a user's own are imported.
 
-        Raises `ModelFileError` if it is damaged, of another kind, newer than this package, or without a class that it
-        needs.
+        Raises `ModelFileError` if it is damaged, of another kind, newer than this package, or if a class that it needs
+        cannot be imported.
         """
         from hw4opt.model_file import load
 

@@ -1,4 +1,4 @@
-"""The solution of a problem: the point, its duals, what is proven of them, and predictions."""
+"""The solution of a problem: the point, its duals, its certificate, and predictions."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from hw4opt.validation.frozen import cached_property, set_fields
 class Solution(ReadOnly):
     """The answer to a `Problem`; its arrays are locked.
 
-    w            (r,) point in the reduced basis, an intercept last, from `problem.level` on; most need `predict`
-    duals        u_k of every term by its label (the name, of a slope name:column=j), u_k ∈ ∂f_k at the answer, unscaled
+    w            (r,) point in the reduced basis, an intercept last, relative to `problem.level`; see `predict` for f
+    duals        u_k of every term by its label (name, or name:column=j for a slope), u_k ∈ ∂f_k at the answer, unscaled
     status       how the fit ended; its value is the advice in words
-    certificate  what is proven
-    seconds      the solve alone
-    note         what the solver said, if it failed
-    context      what a model file keeps besides: names of the columns by role, as in `ColumnNames.as_dict`, which come
-                 before those of the data, and whatever JSON holds
-    existence    of counts: whether the likelihood has a finite maximum, and if not, which rows stand in its way
-    columns      of the basis that are independent, where the solver found it
-    shapes       what is proven of constraints that are to hold at every x
+    certificate  the proof
+    seconds      of the solver alone
+    note         the solver's message, if it failed
+    context      further entries of a model file: names of the columns by role, as in `ColumnNames.as_dict`, which
+                 override those of the data, and any JSON values
+    existence    for counts: whether the likelihood has a finite maximum, and if not, which rows prevent it
+    columns      independent columns of the basis, if the solver found them
+    shapes       the proofs of constraints that are to hold at every x
     """
 
     problem: Problem
@@ -66,14 +66,14 @@ class Solution(ReadOnly):
         set_fields(self, duals=MappingProxyType(dict(self.duals)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"duals": dict(self.duals), "status": self.status.name}  # what pickle and skops can hold
+        return vars(self) | {"duals": dict(self.duals), "status": self.status.name}  # types that pickle can store
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state | {"duals": MappingProxyType(state["duals"]), "status": Status[state["status"]]})
 
     @property
     def message(self) -> str:
-        """The advice: the status in words, with what the solver said or the certificate's reason, if any."""
+        """The advice: the status in words, with the solver's note or the certificate's reason, if any."""
         reason = self.note or self.certificate.reason
         if self.existence is not None and self.status is Status.NO_FINITE_MAXIMUM:
             reason = self.existence_sentence
@@ -81,7 +81,7 @@ class Solution(ReadOnly):
 
     @property
     def existence_sentence(self) -> str | None:
-        """Which rows stand in the way of a finite maximum, and along which columns; None where none does."""
+        """The rows that prevent a finite maximum, and the columns along which they do; None if there are none."""
         if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Likelihood):
             return None
         return self.existence.sentence(self.column_names, float(self.problem.loss.mean(np.array([-np.inf]))[0]))
@@ -103,12 +103,12 @@ class Solution(ReadOnly):
 
     @property
     def names(self) -> ColumnNames:
-        """What the columns of the data are called, where that is known."""
+        """The names of the data's columns, if known."""
         return self.problem.data.names.updated(self.context)
 
     @property
     def column_names(self) -> list[str]:
-        """What the columns of the design are called: the features of a linear design, "(intercept)" last."""
+        """The names of the design's columns: the features of a linear design, "(intercept)" last."""
         count = self.problem.x.shape[1] if self.problem.kernel is None else len(self.w) - self.problem.intercept
         given = self.names.x if self.problem.kernel is None else None
         intercept = ["(intercept)"] if self.problem.intercept else []
@@ -116,7 +116,7 @@ class Solution(ReadOnly):
 
     @cached_property
     def fitted(self) -> Array:
-        """Linear predictor (with offset) of every input row, of weight 0 too: (n,), of several curves (n, curves)."""
+        """Linear predictor (with offset) of every input row, weight 0 included: (n,), or (n, curves) for several."""
         if self.problem.active is None:
             base = self.design.curve_values(self.w)
             f = self.problem.level + (base if self.design.row_of is None else base[self.design.row_of])
@@ -152,8 +152,8 @@ class Solution(ReadOnly):
 
     @property
     def intercept(self) -> float | Array | None:
-        """The intercept, or None without one; (curves,) of several curves; of a sum with the means of its components,
-        which are centered."""
+        """The intercept, or None without one; (curves,) for several curves; for a sum it includes the means of the
+        components, which are centered."""
         if not self.problem.intercept:
             return None
         problem, w, linear = self.problem, self.design.of_curves(self.w), self.problem.kernel is None
@@ -164,10 +164,10 @@ class Solution(ReadOnly):
 
     @cached_property
     def dual_coef(self) -> Array | None:
-        """α = -(Σ_k S_kᵀ u_k)/(2 ridge), one entry an input row: f(x) = Σ α_i k(x_i, x); (n, curves) of several.
+        """α = -(Σ_k S_kᵀ u_k)/(2 ridge), one entry per input row: f(x) = Σ α_i k(x_i, x); (n, curves) for several.
 
-        None for a linear design, a sum, or ridge 0. Rows that repeat an x carry their share on the first of them, rows
-        of weight 0 none. Slope constraints add kernel derivatives to the sum.
+        None for a linear design, a sum, or ridge 0. Of rows with equal x the first has the sum of their entries, the
+        others 0; rows of weight 0 have 0. Slope constraints add kernel derivatives to f.
         """
         if self.problem.kernel is None or isinstance(self.problem.kernel, Sum) or self.problem.ridge == 0:
             return None
@@ -182,21 +182,21 @@ class Solution(ReadOnly):
         return read_only(out)
 
     def predict(self, x: ArrayLike) -> Array:
-        """f at new x (m,) or (m, d), without offset, shape (m,), or (m, curves) of several curves.
+        """f at new x (m,) or (m, d), without offset, shape (m,), or (m, curves) for several curves.
 
-        Where separated rows were dropped it is the limit along which the likelihood rises: -inf or inf at rows that go
-        with them, NaN where that limit is undetermined (hw4opt.proof.separation).
+        If separated rows were dropped, it is the limit along which the likelihood increases: -inf or inf at x that
+        diverge with them, NaN where the limit is undetermined (hw4opt.proof.separation).
         """
         f = self.design.apply(self.design.evaluate(self.problem.features(x)), self.w) + self.problem.level
         return f + self.drift(x) if self.is_without_separated_rows else f
 
     @property
     def is_without_separated_rows(self) -> bool:
-        """Whether this is the fit of the rows that are left once those without a finite maximum are dropped."""
+        """Whether this is a fit without the rows that prevent a finite maximum."""
         return self.existence is not None and not self.existence.finite and self.status is not Status.NO_FINITE_MAXIMUM
 
     def drift(self, x: ArrayLike) -> Array:
-        """What dropping the separated rows adds to f at new x, (m,): 0, -inf, inf, or NaN where it is undetermined."""
+        """The limit of dropped separated rows, added to f at new x, (m,): 0, -inf, inf, or NaN where undetermined."""
         features = self.problem.features(x)
         if not self.is_without_separated_rows or self.existence is None or self.problem.active is None:
             return np.zeros(len(features))
@@ -207,7 +207,7 @@ class Solution(ReadOnly):
     def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
         """The expected target at new x, shape (m,); for residual losses that is f.
 
-        `offset` (m,) is needed where the fit had one. Raises `InputError` where it is missing.
+        `offset` (m,) is needed if the fit had one. Raises `InputError` if it is missing.
         """
         if (offset is None) != (self.problem.offset is None):
             raise InputError(
@@ -234,7 +234,7 @@ class Solution(ReadOnly):
 
         base      m(x) ± the k-th smallest e_i, with the fit m of all rows
         plus      from the (n + 1 - k)-th smallest m_i(x) - e_i to the k-th smallest m_i(x) + e_i: jackknife+ with
-                  leave-one-out, CV+ with K folds. (Of a level below 0.5, lower may lie above upper.)
+                  leave-one-out, CV+ with K folds. (For a level below 0.5, lower may lie above upper.)
         minmax    from min_i m_i(x) - to max_i m_i(x) + the k-th smallest e_i; it contains plus
 
         A new target lies inside with a probability, over rows and target, of at least (α = 1 - level)
@@ -243,12 +243,12 @@ class Solution(ReadOnly):
         plus      1 - 2α with leave-one-out, 1 - 2α - √(2/n) with K folds of one size
         minmax    1 - α with leave-one-out, that of plus with K folds
 
-        where rows and target are exchangeable, weights are equal, and no hyper-parameter is taken from these rows: not
-        gamma, no weight, no `Huber("auto")`, no scale of `standardize`. After choosing on the same rows, coverage is
-        what is measured: bench/results/coverage.md. It is an average over x, not a promise at each x. Nothing is
-        guaranteed where rows left together by group or by x. Rows of weight 0 take no part; all others count alike.
+        if rows and target are exchangeable, weights are equal, and no hyper-parameter is taken from these rows: gamma,
+        weights, `Huber("auto")` and the scale of `standardize` included. After choosing on the same rows, coverage is
+        only measured: bench/results/coverage.md. It is an average over x, not a guarantee at each x. Nothing is
+        guaranteed if rows were held out together by group or by x. Rows of weight 0 take no part; others count equally.
 
-        `offset` (m,) is needed where the fit had one. Raises `InputError` for a result without held-out fits, for a
+        `offset` (m,) is needed if the fit had one. Raises `InputError` for a result without held-out fits, for a
         level that needs more rows (0.9: 9 or more), and for losses of labels.
         (Barber, Candès, Ramdas and Tibshirani 2021.)
         """
@@ -257,7 +257,7 @@ class Solution(ReadOnly):
             raise InputError(refused)
         if problem.held_out is None:
             raise InputError(
-                "this result has no held-out fits; choose with select(…, keep_folds=True) and fit the problem it gives"
+                "this result has no held-out fits; choose with select(…, keep_folds=True) and fit its problem"
             )
         levels = intervals.checked_levels(level, len(problem.held_out.fold_of))
         points = self.predict_mean(x, offset)
@@ -268,12 +268,12 @@ class Solution(ReadOnly):
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,), of every curve: √(k(x,x)) times the certificate's norm bound.
 
-        None where nothing is proven. With an intercept it bounds f without the intercept: no penalty reaches that, and
-        several may be optimal.
+        None if nothing is proven. With an intercept it bounds f without the intercept, which has no penalty, so that
+        several values may be optimal.
         """
         x = self.problem.features(x)
         if self.certificate.norm_bound is None or isinstance(self.problem.kernel, Precomputed):
-            return None  # kernel rows of new points do not hold their k(x, x)
+            return None  # kernel rows of new points do not include k(x, x)
         return np.sqrt(self.design.reach(x, self.problem.model.ridges)) * self.certificate.norm_bound
 
     @property
@@ -287,7 +287,7 @@ class Solution(ReadOnly):
         return float(np.sqrt(self.design.reach(x, self.problem.model.ridges).max())) * self.certificate.norm_bound
 
     def verify(self) -> Certificate:
-        """The certificate of the problem, w and duals, computed from them: the stored one is not used."""
+        """The certificate computed again from the problem, w and duals, without the stored one."""
         form = canonicalize(self.problem)
         return certify(form, self.w[None], self._duals_in(form)).certificates[0]
 
@@ -296,5 +296,5 @@ class Solution(ReadOnly):
         return form.split_duals([self._dual_of(term) for term in form.terms])
 
     def _dual_of(self, rows: TermRows) -> Array:
-        """The dual of these rows, (1, m): of the terms that share them, the sum."""
+        """The dual of these rows, (1, m): the sum over the terms that share them."""
         return np.sum([self.duals[name] for name in rows.names], axis=0)[None]

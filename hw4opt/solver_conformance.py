@@ -1,4 +1,4 @@
-"""Whether a solver does what every solver of this package does: for the tests, and for a user's own."""
+"""Check of a solver, used by the tests and for users' own solvers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ PROBLEM_ROWS = 30  # of each problem
 def check_solver(solver: str | Solver) -> None:
     """Raise `InputError` with a sentence on the first fault of a solver, a name or an object of a user's own class.
 
-    On small batches of kernel and linear problems, as far as it does not refuse them: it refuses in a sentence or not
-    at all; its points and duals have the form's shapes; what it says it has solved is certified to its own tolerance,
-    also from a warm start; with max_iterations = 1 it still returns; the form is left as it was.
+    Checked on small batches of kernel and linear problems that it does not refuse: `refuse` gives a sentence or None;
+    points and duals have the form's shapes; problems reported as solved are certified to the solver's tolerance, also
+    from a warm start; with max_iterations = 1 it still returns; the form is not changed.
     """
     chosen = find_solver(solver)
     taken = 0
@@ -50,7 +50,7 @@ def check_solver(solver: str | Solver) -> None:
 
 
 def _check_form(chosen: Chosen, name: str, form: Form) -> bool:
-    """Whether the solver takes the form, also once a library has seen it."""
+    """Whether the solver takes the form."""
     options = Options(tol=chosen.solver.tolerance, backend=chosen.backend)
     before = form.penalty.copy(), form.matrix.copy()
     try:
@@ -71,7 +71,7 @@ def _check_form(chosen: Chosen, name: str, form: Form) -> bool:
 
 
 def _solved(chosen: Chosen, name: str, form: Form, options: Options, start: Start | None) -> Answer:
-    """The solver's answer, its parts looked at."""
+    """The solver's answer, its parts checked."""
     answer = solve_with(chosen.solver, form, options, start)
     if not isinstance(answer, Answer):
         raise InputError(f"{chosen.label}: solve gives {type(answer).__name__} for {name}; it must be an Answer")
@@ -93,13 +93,13 @@ def _solved(chosen: Chosen, name: str, form: Form, options: Options, start: Star
 
 
 def _check_claims(chosen: Chosen, name: str, form: Form, answer: Answer) -> list[bool]:
-    """Which problems are certified; those that the solver says it has solved must be."""
+    """Which problems are certified; those that the solver reports as solved must be."""
     tolerance = chosen.solver.tolerance
     proof, statuses = prove(form, answer, tolerance)
     for i, certificate in enumerate(proof.certificates):
         if answer.reached[i] is Status.CERTIFIED and statuses[i] is not Status.CERTIFIED:
             said = certificate.reason or certificate.shortfall(tolerance)
-            raise InputError(f"{chosen.label} says that problem {i} of {name} is solved, which it is not: {said}")
+            raise InputError(f"{chosen.label} reports problem {i} of {name} as solved, which it is not: {said}")
     return [status is Status.CERTIFIED for status in statuses]
 
 

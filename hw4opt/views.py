@@ -1,4 +1,4 @@
-"""What figures and pages show of a fit, computed once: frozen records that matplotlib, JSON or a page draws."""
+"""The data of figures and pages of a fit: frozen records, drawn by matplotlib, written as JSON, or shown by a page."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from hw4opt.validation.arrays import finite_column, real_array
 Truth = Array | Callable[[Array], Array]
 
 CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
-MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
+MIN_OUTLIER_RATIO = 6.0  # ratio of a residual to the median of their sizes
 MAX_MARKED = 3
-LEAST_PARTIAL_CURVATURE = 1e-3  # of a smooth loss that a partial residual is measured by
+LEAST_PARTIAL_CURVATURE = 1e-3  # least curvature of a smooth loss that a partial residual is divided by
 BAND_LEVEL = 0.9  # of the intervals that are drawn
 MAX_BAND_ENTRIES = 50_000_000  # points × rows of a drawn band
 BAND_LABEL = f"{BAND_LEVEL:g} interval"
 
-# what a row of `Selection.table` holds besides hyper-parameters
+# the keys of a row of `Selection.table` besides hyper-parameters
 SCORED = ("score", "standard_error", "unproven", "dropped")
 
 
@@ -47,12 +47,12 @@ class CurveView:
     rows (k,)                 the drawn rows of the data
     x, y, fitted (k,)         those rows: x, the observed targets, the fit
     curve_x, curve (m,)       the curve, in order of x
-    bound (m,)                proven |fit - optimum| along it; None where nothing is proven, or on another scale
-    truth_x, truth (l,)       the true f, in order of x; None where it is not known
+    bound (m,)                proven |fit - optimum| along it; None if nothing is proven, or on another scale
+    truth_x, truth (l,)       the true f, in order of x; None if not known
     band                      intervals along the curve; None without held-out fits
     x_name, y_name            of the columns
-    levels                    what tells several curves apart: those above are of the middle one; () of one curve
-    level_curves (levels, m)  all of them
+    levels                    the levels of several curves; the fields above are of the middle one; () for one curve
+    level_curves (levels, m)  all curves
     """
 
     rows: np.ndarray
@@ -72,7 +72,7 @@ class CurveView:
 
     @property
     def outliers(self) -> np.ndarray:
-        """The places (among the drawn rows) of the residuals that stand out; see `outliers`."""
+        """The indices (among the drawn rows) of the outlying residuals; see `outliers`."""
         return outliers(self.y - self.fitted)
 
 
@@ -80,7 +80,7 @@ def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE
     """The view of a fit of one x column; raises `InputError` for several.
 
     truth     f at the data rows, shape (n,), or a function of x
-    points    of the curve, besides the data's own x where there are no more of those
+    points    of the curve, besides the data's own x if there are at most as many
     """
     x: Array = np.asarray(result.problem.x)
     if x.shape[1] != 1:
@@ -110,15 +110,15 @@ def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE
 
 
 def middle_level(levels: Sequence[float]) -> int:
-    """The place of the curve that stands for several."""
+    """The index of the curve that represents several."""
     return len(levels) // 2
 
 
 def band_view(result: Solution, x: Array) -> BandView | None:
-    """Intervals of level 0.9 at x (m,) or (m, d), as an offset of 0 would have them.
+    """Intervals of level 0.9 at x (m,) or (m, d), for an offset of 0.
 
-    None without held-out fits, for counts with an offset, whose errors are on the scale of each row's own, and with too
-    few rows for the level.
+    None without held-out fits, for counts with an offset, whose errors depend on each row's exposure, and with too few
+    rows for the level.
     """
     problem, fits = result.problem, result.problem.held_out
     counts = isinstance(problem.loss, Likelihood) and problem.offset is not None
@@ -139,12 +139,12 @@ def _truth_at(truth: Truth, at: Array, x: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class ChoiceView:
-    """What a search tried.
+    """The settings that a search tried.
 
     names                     the hyper-parameters that vary, in the table's order
     values (k, len(names))    of every setting
-    scores, errors (k,)       held-out scores and their standard errors; NaN where there is none
-    dropped (k,)              whether the score is only a bound that the setting cannot be below
+    scores, errors (k,)       held-out scores and their standard errors; NaN if there is none
+    dropped (k,)              whether the score is only a lower bound
     """
 
     names: tuple[str, ...]
@@ -155,7 +155,7 @@ class ChoiceView:
 
     @property
     def best(self) -> int | None:
-        """The setting of the lowest score, None where none is finite."""
+        """The setting of the lowest score, None if none is finite."""
         known = np.where(np.isfinite(self.scores), self.scores, np.inf)
         return int(np.argmin(known)) if np.isfinite(known).any() else None
 
@@ -176,7 +176,7 @@ def choice_view(table: Sequence[Mapping[str, float]]) -> ChoiceView:
 
 
 def outliers(residuals: ArrayLike) -> np.ndarray:
-    """The largest residual and up to two more outliers near it in size, largest first; none where all are 0."""
+    """The largest residual and up to two more outliers of similar size, largest first; none if all are 0."""
     size = np.abs(real_array("residuals", residuals))
     if size.ndim != 1 or not len(size):
         raise InputError(f"residuals has shape {size.shape}; give (n,), at least one")
@@ -187,7 +187,7 @@ def outliers(residuals: ArrayLike) -> np.ndarray:
 
 
 def drawn_rows(result: Solution) -> np.ndarray:
-    """The places of the rows that are drawn: those with a weight above 0."""
+    """The indices of the rows that are drawn: those with a weight above 0."""
     return np.arange(len(result.problem.y)) if result.problem.active is None else result.problem.active
 
 
@@ -225,12 +225,12 @@ def _offset(result: Solution) -> Array | float:
 class ComponentView:
     """One component of a sum, centered, on the scale of the linear predictor.
 
-    x, partial (k,)           the drawn rows: its column (of several columns its own value), and partial residuals: the
-                              component plus what the whole fit leaves of a row, (y - f) or, of likelihoods, -ℓ'/ℓ''
+    x, partial (k,)           the drawn rows: its column (its own value if it has several columns), and the component
+                              plus the residual of the whole fit: y - f, or -ℓ'/ℓ'' for likelihoods
     fitted (k,)               the component at those rows
-    curve_x, curve (m,)       its curve; of levels, which `levels` names, a value each; of several columns, None
-    terms                     what it is asked for, as in ("increasing", "tv 0.3")
-    Of quantiles of several levels `curve` is (m, curves), and rows are those of the middle one.
+    curve_x, curve (m,)       its curve; for a categorical one, a value per level of `levels`; for several columns, None
+    terms                     its constraints and regularizers, as in ("increasing", "tv 0.3")
+    With several quantiles `curve` is (m, curves), and rows are those of the middle one.
     """
 
     name: str
@@ -245,18 +245,18 @@ class ComponentView:
 
 
 def component_views(result: Solution, points: int = CURVE_POINTS) -> list[ComponentView]:
-    """The views of all components, in their order; raises `InputError` for a fit that is no sum."""
+    """The views of all components, in their order; raises `InputError` for a fit that is not a sum."""
     return [component_view(result, part.name, points) for part in _sum(result).parts]
 
 
 def _sum(result: Solution) -> Sum:
     if not isinstance(result.problem.kernel, Sum):
-        raise InputError("the fit is no sum of components; give `Additive([…])` as kernel")
+        raise InputError("the fit is not a sum of components; give `Additive([…])` as kernel")
     return result.problem.kernel
 
 
 def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> ComponentView:
-    """The view of one component; raises `InputError` where there is none of that name."""
+    """The view of one component; raises `InputError` for an unknown name."""
     problem, kernel, rows = result.problem, _sum(result), drawn_rows(result)
     part = kernel.summand(name)
     place, x = kernel.parts.index(part), np.asarray(problem.x)
@@ -275,12 +275,12 @@ def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> C
 
 
 def _middle(problem: Problem, values: Array) -> Array:
-    """Of several curves, which the last axis is of, the middle one."""
+    """The middle one of several curves, which are along the last axis."""
     return values if problem.curves == 1 else values[..., problem.curves // 2]
 
 
 def _left_over(result: Solution) -> Array:
-    """What the fit leaves of every row, on the scale of the linear predictor."""
+    """The residual of every row on the scale of the linear predictor."""
     problem, loss = result.problem, result.problem.loss
     if not isinstance(loss, Smooth):
         return np.asarray(problem.y) - _middle(problem, result.fitted)
@@ -289,7 +289,7 @@ def _left_over(result: Solution) -> Array:
 
 
 def _terms_of(problem: Problem, component: str) -> list[Term]:
-    """Constraints and regularizers of a component, but its ridge."""
+    """Constraints and regularizers of a component, except its ridge."""
     terms = [one for one in (*problem.constraints, *problem.model.terms) if isinstance(one, ComponentTerm)]
     return list(dict.fromkeys(one.term for one in terms if one.component == component))
 

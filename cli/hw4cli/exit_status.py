@@ -1,4 +1,4 @@
-"""Exit statuses, and the sentences that a command prints on stderr."""
+"""Exit statuses, and messages on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How figures are written: text as text in SVG and PDF, and the user's own matplotlib style."""
+"""Writing figures: with text as text in SVG and PDF, and with the user's matplotlib style."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def read_style(path: str) -> dict[Any, Any]:
             pass
         style = dict(matplotlib.rc_params_from_file(path, use_default_template=False))
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"--style {path} is no matplotlib style: byte {error.start} is no UTF-8") from error
+        raise click.UsageError(f"--style {path} is not a matplotlib style: byte {error.start} is not UTF-8") from error
     except OSError as error:
         raise click.UsageError(f"cannot read --style {path}: {error.strerror or error}") from error
     finally:
         log.removeHandler(collector)
         log.propagate = passed_on
     if faults:
-        raise click.UsageError(f"--style {path} is no matplotlib style: {' '.join(faults[0].split())}")
+        raise click.UsageError(f"--style {path} is not a matplotlib style: {' '.join(faults[0].split())}")
     return style
 
 
@@ -50,7 +50,7 @@ def styled(style: Mapping[Any, Any]) -> Iterator[None]:
 
 
 def check_style(style: str | None, plot: str | None) -> None:
-    """Raise `click.UsageError` for a style that is none, or without a figure."""
+    """Raise `click.UsageError` for an invalid style, or a style without a figure."""
     if style is not None:
         if plot is None:
             raise click.UsageError(f"--style {style} is for the figure of --plot; give --plot, too, or drop it")

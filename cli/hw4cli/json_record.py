@@ -15,7 +15,7 @@ import numpy as np
 
 from hw4cli.translate import holds_sentences, translate_each
 
-PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*(@)")  # in a URL, and what stands before and after it
+PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*(@)")  # in a URL, with the text before and after it
 
 
 def plain(value: Any) -> Any:
@@ -40,14 +40,14 @@ def json_text(record: Mapping[str, Any]) -> str:
 
 
 def command_line(program: str) -> str:
-    """The command line as typed, but for passwords in URLs."""
+    """The command line as typed, without passwords in URLs."""
     words = click.get_current_context().find_object(list) or []
     return shlex.join([program, *(PASSWORD.sub(r"\1***\2", word) for word in words)])
 
 
 def origin(program: str, seed: int, sha256: str | None) -> dict[str, Any]:
     """Version, command, seed, platform and hash of the data: a part of every JSON."""
-    from importlib.metadata import version  # deferred: a help text costs less than it
+    from importlib.metadata import version  # deferred: importing it takes longer than showing a help text
 
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     where = f"{system}, Python {platform.python_version()}, numpy {np.__version__}"

@@ -43,9 +43,16 @@ def take(record: type[R], given: Mapping[str, Any]) -> R:
     return record(**{name: given[name] for name in names})
 
 
+class _WholeNumber(click.IntRange):
+    """A range whose description, in help texts and messages, writes the largest number as a power."""
+
+    def _describe_range(self) -> str:
+        return super()._describe_range().replace(str(MAX_INTEGER), "2^63 - 1")
+
+
 def whole(low: int | None = None) -> click.IntRange:
-    """The type of an option that takes a whole number of `low` or more."""
-    return click.IntRange(low, MAX_INTEGER)
+    """The type of an option that takes a whole number of `low` or more, up to `MAX_INTEGER`."""
+    return _WholeNumber(low, MAX_INTEGER)
 
 
 def bytes_of(context: click.Context, parameter: click.Parameter, text: str) -> int:

@@ -49,7 +49,7 @@ def inputs(given: Mapping[str, str | None], folders: bool = False) -> list[Files
 
 
 def outputs(given: Mapping[str, str | None]) -> list[Files]:
-    """Output files by the name of their option; --json - is no file."""
+    """Output files by the name of their option; --json - is not a file."""
     return [
         Files(f"--{name} {path}", path)
         for name, path in given.items()

@@ -58,7 +58,7 @@ class Commands(click.Group):
         return {name: text for group in self.groups for name, text in group.texts.items()}
 
     def unknown(self, name: str) -> Exception:
-        """The exception for a name that is no command."""
+        """The exception for a name that is not a command."""
         raise NotImplementedError
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -148,7 +148,7 @@ def _flush(program: str, status: int) -> int:
 def _run(app: click.Group, program: str, arguments: list[str], classify: Classify) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a character that the encoding lacks is no failure
+            stream.reconfigure(errors="backslashreplace")  # a character that the encoding lacks is not an error
     return _flush(program, _run_command(app, program, arguments, classify))
 
 
@@ -181,7 +181,7 @@ def _check_arguments(arguments: Sequence[str]) -> None:
             argument.encode()
         except UnicodeEncodeError as error:
             shown = os.fsencode(argument).decode(errors="backslashreplace")
-            raise click.UsageError(f"the word '{shown}' is no UTF-8; rename the file, or spell it in UTF-8") from error
+            raise click.UsageError(f"the word '{shown}' is not UTF-8; rename the file, or spell it in UTF-8") from error
         if digits := TOO_MANY_DIGITS.search(argument):
             name = before if before.startswith("--") else "the word"
             raise click.UsageError(

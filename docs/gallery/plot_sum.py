@@ -2,7 +2,7 @@
 What does each input do?
 ========================
 
-A sum of functions: each input has a curve of its own, here rising in the one and free in the other. The
+A sum of functions: each input has its own curve, here increasing in one and free in the other. The
 points are partial residuals.
 """
 

@@ -1,4 +1,5 @@
-"""One network per file. The folder is the registry: a network's name is its file's, its class that name capitalised."""
+"""One network per file. The folder is the registry: a network has the name of its file, its class that name
+capitalised."""
 
 from __future__ import annotations
 
@@ -33,9 +34,9 @@ __all__ += list(_CLASSES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def net(name: str, given: Mapping[str, Any] | None = None, **images: int) -> Net:
-    """The network's record by name and options; unknown names are errors that list the known ones.
+    """The network's record by name and options; raises `UnknownNameError`, which lists the known names.
 
-    images   `image_side` and `class_count`, where they are not CIFAR-10's
+    images   `image_side` and `class_count`, if they are not those of CIFAR-10
     """
     if name not in NETS:
         raise UnknownNameError("network", name, NETS)

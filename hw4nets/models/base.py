@@ -1,4 +1,4 @@
-"""The network of the tutorial "Training a classifier", with every size an option."""
+"""The network of PyTorch's tutorial "Training a classifier", with every size an option."""
 
 from __future__ import annotations
 

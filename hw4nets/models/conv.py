@@ -29,7 +29,7 @@ from hw4nets.settings import Range, setting
 class Conv(Net):
     """x ↦ W₂ vec(MaxPool_N(relu(Conv2d(x, W₁) + b₁))) + b₂;  M filters p×p×3, W₂ (classes, M ⌊(side+1-p)/N⌋²).
 
-    Of CIFAR-10 W₂ (10, M ⌊(33-p)/N⌋²).
+    For CIFAR-10 W₂ (10, M ⌊(33-p)/N⌋²).
 
     (Assignment 3c.)
     """

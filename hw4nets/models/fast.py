@@ -33,8 +33,8 @@ from hw4nets.settings import setting
 class Fast(Net):
     """A whitening layer, groups of normalised 3×3 convolutions, each group halving the image, and a linear layer.
 
-    Within a group only the first convolution changes the width; pooling comes before normalisation, where there is
-    less to normalise. Filters start as the identity on their inputs; normalisation has no factor.
+    Within a group only the first convolution changes the width; pooling comes before normalisation, which then costs
+    less. Filters start as the identity on their inputs; normalisation has no factor.
 
     (After Jordan 2024, airbench.)
     """

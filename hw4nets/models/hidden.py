@@ -20,7 +20,7 @@ from hw4nets.settings import Range, setting
 
 @dataclass(frozen=True)
 class Hidden(Net):
-    """x ↦ W₂ relu(W₁ vec(x) + b₁) + b₂;  W₁ (M, 3 side²), W₂ (classes, M); of CIFAR-10 (M, 3072), (10, M).
+    """x ↦ W₂ relu(W₁ vec(x) + b₁) + b₂;  W₁ (M, 3 side²), W₂ (classes, M); for CIFAR-10 (M, 3072), (10, M).
 
     (Assignment 3b.)
     """

@@ -12,7 +12,7 @@ from hw4nets.network import Net
 
 @dataclass(frozen=True)
 class Logistic(Net):
-    """x ↦ W vec(x) + b;  W (classes, 3 side²), b (classes,); of CIFAR-10 W (10, 3072): 30,730 parameters.
+    """x ↦ W vec(x) + b;  W (classes, 3 side²), b (classes,); for CIFAR-10 W (10, 3072): 30,730 parameters.
 
     (Assignment 3a.)
     """

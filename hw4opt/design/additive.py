@@ -1,7 +1,7 @@
-"""A sum of components, f(x) = intercept + Σ_j f_j(x_j): each a function of some of the columns, in a space of its own.
+"""A sum of components, f(x) = intercept + Σ_j f_j(x_j): each a function of some columns, with its own kernel.
 
-Its basis is the stack of the components' bases, its functionals the values of f at the data rows, then those of every
-component that terms act on. So time is linear in the rows, and r = Σ r_j + 1.   (Hastie and Tibshirani 1986.)
+Its basis is the components' bases concatenated; its functionals are the values of f at the data rows, then those of
+every component that terms act on. Time is linear in the rows, and r = Σ r_j + 1.   (Hastie and Tibshirani 1986.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hw4opt.validation.frozen import cached_property
 
 @dataclass(frozen=True)
 class Categorical(Kernel):
-    """1 where x = z, else 0: f has a value of its own at every level, and 0 at levels that no row has."""
+    """k(x, z) = 1 if x = z, else 0: f has a value at every level of the data, and is 0 at others."""
 
     name: ClassVar[str] = "categorical"
     has_gamma: ClassVar[bool] = False
@@ -38,7 +38,7 @@ class Categorical(Kernel):
 
 @dataclass(frozen=True)
 class Summand:
-    """Of which columns of x a component is a function, and in which space: that of a kernel, or (None) linear ones."""
+    """The columns of x that a component is a function of, and its kernel (None: linear functions)."""
 
     name: str
     columns: tuple[str | int, ...]
@@ -46,11 +46,11 @@ class Summand:
 
     @property
     def places(self) -> list[int]:
-        """The columns, once they are numbers."""
+        """The columns as indices, once they are known."""
         return [column for column in self.columns if isinstance(column, int)]
 
     def diagonal(self, x: Array) -> Array:
-        """k(x, x), or ‖x‖² of a linear one, at rows of all columns."""
+        """k(x, x), or ‖x‖² for a linear one, at rows of all columns."""
         own = x[:, self.places]
         return np.square(own).sum(axis=1) if self.kernel is None else self.kernel.diagonal(own)
 
@@ -70,7 +70,7 @@ class Sum(Kernel):
         return tuple(place for part in self.parts if isinstance(part.kernel, Categorical) for place in part.places)
 
     def summand(self, name: str) -> Summand:
-        """The component of that name; raises `InputError` where there is none."""
+        """The component of that name; raises `InputError` for an unknown name."""
         for part in self.parts:
             if part.name == name:
                 return part
@@ -88,7 +88,7 @@ class Sum(Kernel):
 
 @dataclass(frozen=True, eq=False)
 class SummandBasis:
-    """The basis of one component, None for a linear one, whose columns are measured from `center` (d_j,)."""
+    """The basis of one component, None for a linear one, whose columns are centered at `center` (d_j,)."""
 
     part: Summand
     center: Array
@@ -108,10 +108,11 @@ class SummandBasis:
 
 @dataclass(frozen=True, eq=False)
 class AdditiveDesign(Design):
-    """See `Design`; the kernel is a `Sum`, an intercept is free, and what is appended is of components in `acting`.
+    """See `Design`; the kernel is a `Sum`, the intercept is free, and appended functionals are of components in
+    `acting`.
 
     acting      the components that terms act on, with the columns (of the component) whose slopes they need
-    bases       those of the components, where they are known
+    bases       of the components, if they are known
     `curve_matrix` (n + …, r): the values of f at the data rows, then the functionals of every component in `acting`.
     `columns` are of one curve.
     """
@@ -121,7 +122,7 @@ class AdditiveDesign(Design):
 
     @property
     def summands(self) -> tuple[Summand, ...]:
-        """The components in words."""
+        """The sum of components."""
         assert isinstance(self.kernel, Sum)
         return self.kernel.parts
 
@@ -131,7 +132,7 @@ class AdditiveDesign(Design):
 
     @cached_property
     def _centers(self) -> list[Array]:
-        """From what the columns of each component are measured: of linear ones, their middle."""
+        """The center of the columns of each component: for linear ones, the middle of their range."""
         if self.bases is not None:
             return [one.center for one in self.bases]
         return [
@@ -142,7 +143,7 @@ class AdditiveDesign(Design):
 
     @cached_property
     def parts(self) -> dict[str, Design]:
-        """Every component as a design of its own, without an intercept."""
+        """Every component as a separate design, without an intercept."""
         slopes, found = dict(self.acting), {}
         for place, (part, center) in enumerate(zip(self.summands, self._centers, strict=True)):
             spread = None if self.spread is None else self.spread[part.places]
@@ -152,8 +153,8 @@ class AdditiveDesign(Design):
         return found
 
     def appending(self, acts: Sequence[AtPoints | OnComponent]) -> AdditiveDesign:
-        """This design with those functionals of its components in place of what is appended; their bases go on over
-        them."""
+        """This design with these functionals of its components in place of its appended ones; their bases are
+        extended."""
         parts = {}
         for name, part in self.parts.items():
             own = _of_component(acts, name)
@@ -170,7 +171,7 @@ class AdditiveDesign(Design):
 
     @cached_property
     def columns(self) -> dict[str, slice]:
-        """The columns of w that are each component's, of several curves in each."""
+        """The columns of w that belong to each component, in every curve."""
         edges = [0, *accumulate(part.matrix.shape[1] for part in self.parts.values())]
         return dict(zip(self.parts, (slice(*edge) for edge in pairwise(edges)), strict=True))
 
@@ -186,7 +187,7 @@ class AdditiveDesign(Design):
 
     @cached_property
     def curve_matrix(self) -> Array:
-        """B: of f over all columns, of the components over their own."""
+        """B: rows of f over all columns, rows of a component over its own."""
         n = len(self.x)
         rows = n + sum(self.parts[name].functional_count for name in self._first)
         whole = np.zeros((rows, 1 + sum(part.matrix.shape[1] for part in self.parts.values())))
@@ -203,7 +204,7 @@ class AdditiveDesign(Design):
         return np.column_stack([*(one.evaluate(x) for one in self.summand_bases), np.ones(len(x))])
 
     def by_column(self, ridges: Array) -> Array:
-        """Raises `InputError` where more columns are free than there are rows."""
+        """Raise `InputError` if there are more free columns than rows."""
         free = [name for name, ridge in zip(self.parts, ridges.T, strict=True) if (ridge == 0).any()]
         ranks = {name: columns.stop - columns.start for name, columns in self.columns.items()}
         if (count := 1 + sum(ranks[name] for name in free)) > len(self.x):
@@ -221,7 +222,7 @@ class AdditiveDesign(Design):
         return np.tile(np.append(np.repeat(linear, ranks), True), self.curves)
 
     def largest_under(self, penalty: Array) -> Array:
-        """Σ_j max k_j(x, x) p/p_j, p the largest p_j, (b,); infinite where a component is free."""
+        """Σ_j max k_j(x, x) p/p_j, p the largest p_j, (b,); infinite if a component has no ridge."""
         most, total = penalty.max(axis=1), np.zeros(len(penalty))
         for name, part in self.parts.items():
             own = penalty[:, self.columns[name].start]
@@ -267,6 +268,6 @@ class AdditiveDesign(Design):
 
 
 def _of_component(acts: Sequence[AtPoints | OnComponent], name: str) -> tuple[AtPoints, ...]:
-    """Those of one component, on its own design."""
+    """The functionals of one component, in its own design."""
     own = (one.inner for one in acts if isinstance(one, OnComponent) and one.component == name)
     return tuple(one for one in own if isinstance(one, AtPoints))

@@ -1,4 +1,4 @@
-"""A basis that goes on over functionals at points that are no data: further columns of the same pivoted Cholesky
+"""Extension of a basis by functionals at points outside the data: further columns of the same pivoted Cholesky
 decomposition."""
 
 from __future__ import annotations
@@ -9,38 +9,38 @@ import numpy as np
 
 from hw4opt.design.basis import Basis, Functionals, diagonal_of
 from hw4opt.design.truncation import gram_of
-from hw4opt.terms.base import Array
 
 Long = np.longdouble
-NEGLIGIBLE_REST = 1e-13  # of a functional's own square: what lies beyond the basis and gives it no column
+NEGLIGIBLE_REST = 1e-13  # of a functional's own square: a remainder outside the basis that adds no column
 
 
 def extend(basis: Basis, appended: Sequence[Functionals]) -> Basis:
-    """The basis with a column for every functional that it does not span, the largest rest first.
+    """The basis with a column for every functional that it does not span, the largest remainder first.
 
-    In long doubles: what is left of a square is a difference of numbers that agree in many digits.
+    New columns are made orthogonal in long doubles: each is a difference of functions that agree in many digits.
     """
-    points = np.concatenate([one.points for one in appended])
-    columns = np.concatenate([np.full(len(one.points), one.column) for one in appended])
-    size = np.concatenate([diagonal_of(basis.kernel, *one) for one in appended]).astype(Long)
-    factor = basis.factor.astype(Long)
-    inner = factor.T @ _gram(basis, basis.points, basis.columns, appended)  # ⟨b_j, functional⟩, (r, m)
-    left, kept = size - np.square(inner).sum(axis=0), []
+    rank, kernel = len(basis.points), basis.kernel
+    points = np.concatenate([basis.points, *(one.points for one in appended)])
+    columns = np.concatenate([basis.columns, *(np.full(len(one.points), one.column) for one in appended)])
+    size = np.concatenate([diagonal_of(kernel, *one) for one in appended])
+    inner, factor = np.zeros((len(size), len(points))), np.zeros((len(points), len(points)), dtype=Long)
+    inner[:, :rank] = np.concatenate([basis.evaluate(*one) for one in appended])  # ⟨b_j, functional⟩
+    factor[:rank, :rank] = basis.factor
+    left, pivots = size - np.square(inner).sum(axis=1), list(range(rank))
     while (left > NEGLIGIBLE_REST * size).any():
-        best = int((left / size).argmax())
-        root = np.sqrt(left[best])
-        fresh = _gram(basis, points[best, None], columns[best, None], appended) - inner[:, best] @ inner
-        factor = np.pad(factor, ((0, 1), (0, 1)))
-        factor[:-1, -1], factor[-1, -1] = -factor[:-1, :-1] @ inner[:, best] / root, 1 / root
-        inner, left = np.vstack([inner, fresh / root]), left - np.square(fresh[0] / root)
-        left[best] = 0
-        kept.append(best)
-    if not kept:
+        best, done = int((left / size).argmax()), len(pivots)
+        place, known = rank + best, factor[:done, :done]
+        gram = gram_of(kernel, points, columns, points[place, None], columns[place])[:, 0]
+        own = known.T @ gram[pivots]
+        rest, left[best] = size[best] - own @ own, 0.0
+        if rest <= NEGLIGIBLE_REST * size[best]:
+            continue
+        root = np.sqrt(rest)
+        factor[:done, done], factor[done, done] = -known @ own / root, 1 / root
+        inner[:, done] = (gram[rank:] - inner[:, :done] @ own.astype(float)) / root
+        left -= np.square(inner[:, done])
+        pivots.append(place)
+    if len(pivots) == rank:
         return basis
-    points, columns = np.concatenate([basis.points, points[kept]]), np.concatenate([basis.columns, columns[kept]])
-    return Basis(basis.kernel, points, columns, factor.astype(float), basis.complete)
-
-
-def _gram(basis: Basis, points: Array, columns: np.ndarray, appended: Sequence[Functionals]) -> Array:
-    """The Gram matrix of functionals and the appended ones, (p, m)."""
-    return np.hstack([gram_of(basis.kernel, points, columns, *one) for one in appended])
+    kept = factor[: len(pivots), : len(pivots)].astype(float)
+    return Basis(kernel, points[pivots], columns[pivots], kept, basis.complete)

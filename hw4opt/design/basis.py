@@ -20,12 +20,12 @@ from hw4opt.running.array_files import large_array
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
-MAX_KERNEL_VALUE = 1e150  # k(x, x) that can be squared and summed
-TRUNCATION = 1e-15  # of the largest k(x, x): what pivoting leaves
-DIAGONAL_ROUNDING = 2e-14  # what rounding alone can leave of a diagonal when all rows are checked
-RANK_LIMIT = 1_000  # columns of B where twice as many functionals are exceeded, unless the user gives a limit
-PIVOT_CANDIDATES = 4_096  # points, evenly spaced among more, from which pivots are first chosen
-BASIS_BLOCK_ROWS = 4_096  # rows of B made at a time: with 40 columns they stay in a core's cache
+MAX_KERNEL_VALUE = 1e150  # the largest k(x, x) that can be squared and summed
+TRUNCATION = 1e-15  # of the largest k(x, x): the remainder at which pivoting ends
+DIAGONAL_ROUNDING = 2e-14  # the remainder of a diagonal that rounding alone can leave when all rows are checked
+RANK_LIMIT = 1_000  # columns of B if there are more than twice as many functionals, unless the user gives a limit
+PIVOT_CANDIDATES = 4_096  # points, evenly spaced among all, from which pivots are first chosen
+BASIS_BLOCK_ROWS = 4_096  # rows of B computed at a time: with 40 columns they stay in a core's cache
 MAX_WHOLE_GRAM_ROWS = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
 
 
@@ -43,12 +43,12 @@ class Basis:
 
     kernel: Kernel
     points: Array  # (r, d) pivot points; for a precomputed kernel, (r, 1) row numbers
-    columns: np.ndarray  # (r,) which functional a pivot is, as in `Functionals`
+    columns: np.ndarray  # (r,) the kind of functional of each pivot, as in `Functionals`
     factor: Array  # (r, r) upper triangular
     complete: bool  # False: the rank limit stopped it before the truncation level
 
     def evaluate(self, x: Array, column: int = VALUE) -> Array:
-        """b of the functionals at x (or their slopes along a column), shape (m, r)."""
+        """b at x, or its slopes along a column, shape (m, r)."""
         if isinstance(self.kernel, Precomputed):
             return x[:, self.points[:, 0].astype(int)] @ self.factor
         out = large_array(len(x), len(self.points))
@@ -61,8 +61,7 @@ class Basis:
         return out
 
     def carried(self, w: Array, other: Basis) -> Array | None:
-        """Functions w (m, r) over a basis of the same kernel that goes on beyond this one, or ends with it; None over
-        any other."""
+        """Functions w (m, r) in another basis that extends this one, or equals it; None for any other."""
         r, more = len(self.points), len(other.points) - len(self.points)
         pairs = (
             (self.points, other.points[:r]),
@@ -85,13 +84,12 @@ def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.n
 
 
 def _kinds(columns: np.ndarray) -> list[int]:
-    """Which columns there are; `VALUE` comes first."""
+    """The kinds of functionals, `VALUE` first."""
     return sorted(set(columns.tolist()))
 
 
 def _pivots(gram: Array | Callable[[int], Array], diagonal: Array, kinds: int, limit: int) -> GreedyPivots:
-    """Greedy pivots among the candidates, those of one kind behind those of another; slopes are measured in units of
-    values."""
+    """Greedy pivots among the candidates, which are sorted by kind; slopes are scaled to units of values."""
     weight = np.ones(len(diagonal))
     if kinds > 1:
         largest = diagonal.reshape(kinds, -1).max(axis=1)
@@ -118,7 +116,7 @@ def _gram(kernel: Kernel, x: Array, kinds: Sequence[int]) -> Array | Callable[[i
 def build_basis(
     kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None
 ) -> tuple[Basis, Array]:
-    """The basis over evaluation at the rows of x and the slopes there along the named columns, and its values at x."""
+    """The basis for values at the rows of x and slopes there along the given columns, and its values at x."""
     kinds, is_gram = (VALUE, *slopes), isinstance(kernel, Precomputed)
     size = len(x) * len(kinds)
     limit = limit or (size if size <= 2 * RANK_LIMIT else RANK_LIMIT)
@@ -135,7 +133,7 @@ def build_basis(
         of, place = np.divmod(pivots.places, len(points))
         kept = place[:, None].astype(float) if is_gram else points[place]
         basis = Basis(kernel, kept, np.array(kinds)[of], pivots.inverse, pivots.complete)
-        # what `evaluate` gives, to the last digit: its kernel values are there
+        # equal to `evaluate` to the last digit, from the kernel values at hand
         values = gram.take(place, axis=1) @ basis.factor if isinstance(gram, np.ndarray) else basis.evaluate(x)
         if every or not pivots.complete:
             return basis, values
@@ -147,8 +145,7 @@ def build_basis(
 
 
 def check_size(kernel: Kernel, diagonal: Array) -> None:
-    """Raise `InputError`, naming kernel and parameters, where k(x, x) at the data is not finite, or its square would
-    not be."""
+    """Raise `InputError` with kernel and parameters if k(x, x) or its square is not finite at a data point."""
     with np.errstate(invalid="ignore"):
         largest = float(np.max(diagonal))
     if largest <= MAX_KERNEL_VALUE:
@@ -160,7 +157,7 @@ def check_size(kernel: Kernel, diagonal: Array) -> None:
 
 
 def diagonal_of(kernel: Kernel, x: Array, column: int = VALUE) -> Array:
-    """k(x, x) by row, or of the slopes along a column, ∂²k/∂x_c∂x'_c, or of second derivatives."""
+    """k(x, x) by row; for slopes along a column, ∂²k/∂x_c∂x'_c; for second derivatives likewise."""
     if column == VALUE:
         return kernel.diagonal(x)
     return np.concatenate(

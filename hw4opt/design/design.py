@@ -47,11 +47,11 @@ class Design:
     """The base rows (distinct sorted x in one dimension, else the data rows), the basis over them, and what terms may
     act on.
 
-    Several curves over the same basis have each a copy of B, in the blocks of one matrix.
+    Several curves over the same basis each have a copy of B, in the blocks of one matrix.
 
     x (n, d) as used (weight 0 removed, scaled if asked, by `spread` (d,)); `base_x` (N, d); `row_of` (n,) base row of
     each data row, or None if they are the same; `curve_matrix` (N + slopes + appended + coefficients, r) = B with an
-    unpenalised column last; `matrix` the same of all curves; `appended` functionals are at points that need be no data.
+    unpenalised column last; `matrix` the same of all curves; `appended` functionals may be at any points.
     """
 
     x: Array
@@ -96,13 +96,13 @@ class Design:
 
     @cached_property
     def functionals(self) -> list[Functionals]:
-        """The rows of B of a kernel design: values at the base rows, slopes there by column, what is appended."""
+        """The rows of B of a kernel design: values at the base rows, slopes there by column, appended functionals."""
         of_data = [Functionals(self.base_x, column) for column in (VALUE, *self.slopes)]
         return of_data + self._at_points
 
     @property
     def _at_points(self) -> list[Functionals]:
-        """Those that are appended."""
+        """The appended functionals."""
         return [
             Functionals(np.array(one.points)[:, None], FUNCTIONAL_OF_ORDER[one.derivative])
             for one in self.appended
@@ -115,8 +115,7 @@ class Design:
         return sum(len(one.points) for one in self.functionals[:place])
 
     def appending(self, acts: Sequence[AtPoints | OnComponent]) -> Design:
-        """This design with those functionals in place of what is appended; its basis, which spans that, goes on over
-        them."""
+        """This design with these functionals in place of its appended ones; its basis is extended to span them, too."""
         fresh = replace(self, appended=tuple(acts))
         basis, values = self._built
         assert basis is not None
@@ -175,37 +174,37 @@ class Design:
 
     @property
     def polynomial_degree(self) -> int | None:
-        """The degree of the polynomials that the design's functions are, None where they are not."""
+        """The degree of the design's functions as polynomials, None if they are not polynomials."""
         if self.kernel is None:
             return 1
         return self.kernel.polynomial_degree
 
     def component(self, name: str) -> tuple[Design, int]:
         """A component of a sum as a design of its own, and the first of its functionals; a plain design has none."""
-        raise RefusedError(f"the design is no sum and has no component {name!r}")
+        raise RefusedError(f"the design is not a sum and has no component {name!r}")
 
     @property
     def functional_count(self) -> int:
-        """The rows of B, known before there is a basis."""
+        """The number of rows of B, known before the basis is built."""
         if self.kernel is None:
             return len(self.base_x) * (1 + len(self.slopes)) + self.x.shape[1]
         return sum(len(one.points) for one in self.functionals)
 
     @property
     def penalized(self) -> np.ndarray:
-        """(r,) True where a ridge acts: everything but the intercept."""
+        """(r,) True where a ridge acts: all columns except the intercept."""
         flags = np.ones(self.matrix.shape[1], dtype=bool)
         flags[self.levels] = False
         return flags
 
     @property
     def levels(self) -> np.ndarray:
-        """The columns of free intercepts, the last of each curve, counted from behind."""
+        """The columns of free intercepts, the last of each curve, counted from the end."""
         r = self.curve_matrix.shape[1]
         return -1 - r * np.arange(self.curves)[::-1] if self.intercept else np.empty(0, dtype=int)
 
     def by_column(self, ridges: Array) -> Array:
-        """The ridge on every column, (b, r), from that of every component, (b, 1) for a design that is no sum."""
+        """The ridge on every column, (b, r), from that of every component, (b, 1) for a design that is not a sum."""
         return ridges * self.penalized
 
     @property
@@ -215,8 +214,8 @@ class Design:
 
     @cached_property
     def left_over(self) -> Array:
-        """d_j = k(x_j, x_j) - ‖b(x_j)‖² of every functional, never below rounding: what truncation leaves out; 0 for a
-        linear design."""
+        """d_j = k(x_j, x_j) - ‖b(x_j)‖² of every functional, the truncation, at least its rounding; 0 for a linear
+        design."""
         if self.kernel is None or self.reduced is None:
             return np.zeros(len(self.matrix))
         exact = np.concatenate([diagonal_of(self.kernel, *one) for one in self.functionals])
@@ -234,22 +233,22 @@ class Design:
         return float(self.diagonal(self.base_x).max()) or 1.0
 
     def largest_under(self, penalty: Array) -> Array | float:
-        """The largest k(x, x) of the data rows, of a sum by what each component is charged, (b,)."""
+        """The largest k(x, x) of the data rows, for a sum weighted by the ridges of its components, (b,)."""
         return self.largest
 
     def reach(self, x: Array, ridges: tuple[float, ...]) -> Array:
-        """k(x, x), of a sum by what each component is charged: |f(x)|² is at most that times the squared norm."""
+        """k(x, x), for a sum weighted by the ridges of its components: |f(x)|² is at most that times the squared
+        norm."""
         return self.diagonal(x)
 
     def kernel_duals(self, s: Array, penalty: Array, ridge: Array) -> Iterator[tuple[Design, Array, Array]]:
-        """Every component in the space of a kernel (of a sum, once a curve), the part of s = Sᵀu (b, N) that acts on
-        it, and its ridge (b,), of which `ridge` is the largest."""
+        """Every component with a kernel (of a sum, once per curve), the part of s = Sᵀu (b, N) that acts on it, and its
+        ridge (b,), of which `ridge` is the largest."""
         if self.kernel is not None:
             yield self, s, ridge
 
     def left_out(self, s: Array) -> Array:
-        """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel
-        design."""
+        """An upper bound of sᵀ(K - BBᵀ)s for each row of s (b, N), (b,): the truncation of a kernel design."""
         assert self.reduced is not None
         of_curves = s.reshape(len(s) * self.curves, -1)
         found = left_out(self.reduced, self.functionals, self._kernel_part, of_curves)
@@ -265,7 +264,7 @@ class Design:
         return np.column_stack([rows, np.ones(len(x))]) if self.intercept else rows
 
     def of_rows(self, keep: np.ndarray) -> Design:
-        """The design of some of the data rows, over the same basis."""
+        """The design of some of the data rows, in the same basis."""
         return replace(self, x=self.x[keep], basis=self.reduced)
 
     def functionals_of_rows(self, keep: np.ndarray) -> np.ndarray:
@@ -275,22 +274,23 @@ class Design:
         return np.concatenate([*(base + size * k for k in range(1 + len(self.slopes))), others])
 
     def carried(self, w: Array, other: Design) -> Array | None:
-        """Functions w (m, r) as those of another design of the same words, whose basis may go on beyond this one; None
-        where it is another."""
+        """Functions w (m, r) in another design of the same model, whose basis may extend this one; None if it does
+        not."""
         if self.reduced is None or other.reduced is None:
             return w
         r = len(self.reduced.points)
         found = self.reduced.carried(w[:, :r], other.reduced)
-        return None if found is None else np.concatenate([found, w[:, r:]], axis=1)  # of several curves none goes on
+        # with several curves no basis is extended
+        return None if found is None else np.concatenate([found, w[:, r:]], axis=1)
 
     def rows(self, acts: Acts, owner: str) -> RowMap:
-        """The row map of a term that acts on these functionals; raises `RefusedError` where the design does not have
+        """The row map of a term that acts on these functionals; raises `RefusedError` if the design does not have
         them."""
         rows = acts.rows(self, owner)
         return rows if self._shares(acts) else self._stacked(rows, self._order(rows.count, rows.count))
 
     def fold_rows(self, acts: Acts, owner: str, held_out: Sequence[np.ndarray]) -> FoldRows:
-        """The rows of every fold when the data rows in `held_out` leave; those of all data stand first."""
+        """The rows of every fold when the data rows in `held_out` are left out; those of all data come first."""
         of_data = acts.rows(self, owner)
         rows, has = acts.fold_rows(self, of_data, held_out)
         if self._shares(acts):
@@ -300,12 +300,11 @@ class Design:
         return FoldRows(self._stacked(rows, order), has)
 
     def _shares(self, acts: Acts) -> bool:
-        """Whether the rows of one curve are those of all."""
+        """Whether there is only one curve."""
         return self.curves == 1 or acts.between_curves
 
     def _order(self, count: int, first: int) -> np.ndarray:
-        """Places of so many rows of every curve, counted curve by curve: the first ones of all curves, then the
-        others."""
+        """Indices of `first` rows of every curve, counted curve by curve, then of the others."""
         of_curve = np.arange(self.curves * count).reshape(self.curves, count)
         return np.concatenate([of_curve[:, :first].ravel(), of_curve[:, first:].ravel()])
 
@@ -313,23 +312,23 @@ class Design:
         return rows.stacked(self.curves, self.curve_rows, order) if rows.count else rows
 
     def violation_unit(self, acts: Acts, rows: RowMap) -> Array | float:
-        """What turns a violation of these rows into a change of f over the range of x, (rows,) or one number."""
+        """The factor from a violation of these rows to a change of f over the range of x, (rows,) or one number."""
         return acts.violation_unit(self, rows if self._shares(acts) else rows.folded(self.curve_rows))
 
     def margin(self, acts: Acts, rows: RowMap, size: float) -> Array | float:
-        """The values of these rows of a shape whose f changes by `size` over the range of x, (rows,) or one number."""
+        """The values of these rows for an f that changes by `size` over the range of x, (rows,) or one number."""
         return acts.margin(self, rows if self._shares(acts) else rows.folded(self.curve_rows), size)
 
     def apply(self, rows: Array, w: Array) -> Array:
-        """rows (m, r) of one curve times w: (m,), or (m, curves) of several."""
+        """rows (m, r) of one curve times w: (m,), or (m, curves) for several."""
         return rows @ self.of_curves(w)
 
     def of_curves(self, w: Array) -> Array:
-        """w by curve: (r,), or (r, curves) of several."""
+        """w by curve: (r,), or (r, curves) for several."""
         return w if self.curves == 1 else w.reshape(self.curves, -1).T
 
     def curve_values(self, w: Array) -> Array:
-        """f at the base points: (N,), or (N, curves) of several."""
+        """f at the base points: (N,), or (N, curves) for several."""
         return self.apply(self.curve_matrix[: len(self.base_x)], w)
 
     def data_places(self, held: np.ndarray) -> list[np.ndarray]:
@@ -338,7 +337,7 @@ class Design:
         return [base + self.curve_rows * curve for curve in range(self.curves)]
 
     def dual_coef(self, spread: Array, ridge: float) -> Array:
-        """α = -Sᵀu/(2 ridge) over the data rows, by curve: one entry a distinct x, on its first data row (the others
+        """α = -Sᵀu/(2 ridge) over the data rows, by curve: one entry per distinct x, at its first data row (the others
         are 0)."""
         alpha = -self.of_curves(spread)[: len(self.base_x)] / (2 * ridge)
         if self.row_of is None:
@@ -350,6 +349,6 @@ class Design:
 
 
 def _extended(basis: Basis, values: Array, x: Array, appended: Sequence[Functionals]) -> tuple[Basis, Array]:
-    """The basis that goes on over some functionals, and its values at x, from those of the basis."""
+    """The basis extended by some functionals, and its values at x, from those of the basis."""
     longer = extend(basis, appended) if appended else basis
     return longer, values if longer is basis else longer.evaluate(x)

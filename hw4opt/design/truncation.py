@@ -1,7 +1,7 @@
-"""What a reduced basis leaves out of its kernel, as a dual sees it: |sᵀ(K - BBᵀ)s|.
+"""The truncation of a kernel to its reduced basis at given duals: |sᵀ(K - BBᵀ)s|.
 
-K and BBᵀ agree to the last digits of doubles, so the pivoted Cholesky decomposition of K is redone in long doubles and
-goes on where B stopped. With its factor Y, over the pivots of B and some more,
+K and BBᵀ agree to the last digits of doubles, so the pivoted Cholesky decomposition of K is recomputed in long doubles
+and continued beyond B. With its factor Y, over the pivots of B and some more,
 
     |sᵀ(K - BBᵀ)s| ≤ |‖Yᵀs‖² - ‖Bᵀs‖²| + (Σ_i |s_i| √d_i)²,      d = diag(K - YYᵀ), some four digits below what B
     leaves.
@@ -23,7 +23,7 @@ from hw4opt.terms.base import Array
 Long = np.longdouble
 LONG_EPS = float(np.finfo(Long).eps)
 PIVOTING_FLOOR = 4 * LONG_EPS  # of the largest k(x, x): where pivoting in long doubles ends
-MAX_LONG_DOUBLE_RANK = 300  # of a basis: beyond it, long doubles take too long
+MAX_LONG_DOUBLE_RANK = 300  # of a basis: for a larger one, long doubles take too long
 EXTRA_PIVOTS = 32  # pivots at most beyond those of the basis,
 EXTRA_PIVOT_CANDIDATES = 512  # among so many points
 TRUNCATION_BLOCK_ROWS = 4_096  # rows visited at a time
@@ -80,7 +80,7 @@ def left_out(basis: Basis, functionals: Sequence[Functionals], matrix: Array, s:
 
 
 def _pivots(basis: Basis, x: Array, kinds: Sequence[int]) -> _Pivots:
-    """The basis's own, then the greediest among some points until PIVOTING_FLOOR is reached."""
+    """The basis's pivots, then greedy ones among some points until PIVOTING_FLOOR is reached."""
     some = x if len(x) <= EXTRA_PIVOT_CANDIDATES else x[np.linspace(0, len(x) - 1, EXTRA_PIVOT_CANDIDATES).astype(int)]
     if isinstance(basis.kernel, Precomputed):
         some = np.arange(len(x))[:: max(1, len(x) // EXTRA_PIVOT_CANDIDATES), None].astype(float)

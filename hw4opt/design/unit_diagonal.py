@@ -1,5 +1,4 @@
-"""Symmetric matrices on columns of their own length: what is well conditioned but for the columns' units can be
-factored as it is."""
+"""Symmetric matrices scaled to a unit diagonal, which removes ill-conditioning by the columns' units."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import numpy as np
 
 from hw4opt.validation.arrays import Array
 
-NEGLIGIBLE_SINGULAR_VALUE = 1e-13  # of scaled columns, over the largest: counts as none
+NEGLIGIBLE_SINGULAR_VALUE = 1e-13  # of scaled columns, relative to the largest: counts as 0
 
 
 def inverse_root_diagonal(matrix: Array) -> Array:
@@ -22,7 +21,7 @@ def scaled_by(matrix: Array, root: Array) -> Array:
 
 
 def least_pivot(matrix: Array) -> Array:
-    """The smallest squared pivot of Cholesky's factor of each matrix (…, r, r); 0 for all where one is not positive
+    """The smallest squared pivot of Cholesky's factor of each matrix (…, r, r); 0 for all if one is not positive
     definite."""
     try:
         lower = np.linalg.cholesky(matrix)

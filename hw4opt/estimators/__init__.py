@@ -1,7 +1,7 @@
-"""Estimators with scikit-learn's manners over `Problem`, `select` and `fit`; they come with the extra `sklearn`.
+"""scikit-learn estimators on top of `Problem`, `select` and `fit`; they need the extra `sklearn`.
 
-A description in plain values becomes a `Problem`, what it leaves open is chosen by held-out error, and the fit's
-`Result` stays in `result_`. scikit-learn 1.6 to 1.9.
+Parameters in plain values describe a `Problem`, those left open are chosen by held-out error, and `result_` keeps the
+fit's `Result`. For scikit-learn 1.6 to 1.9.
 """
 
 try:

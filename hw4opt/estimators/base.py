@@ -1,5 +1,4 @@
-"""What the estimators share: from parameters to a problem, the choice of what is open, the fit, and what is read off
-it."""
+"""Shared code of the estimators: parameters to a problem, choice of open hyper-parameters, fit, and attributes."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_word
 
 SCALES, ON_UNCERTIFIED = ("none", "standard"), ("warn", "raise")
-checked_data: Callable[..., Any] = _validate_data  # both are annotated by what their defaults are
+checked_data: Callable[..., Any] = _validate_data  # both are annotated by the type of their defaults
 _splitter: Callable[..., Any] = _check_cv
 LARGEST_SEED = 2**31 - 1
 
@@ -88,7 +87,7 @@ class PenalizedEstimator(BaseEstimator):
         )
 
     def _fit(self, x: Array, y: Array, sample_weight: ArrayLike | None, groups: ArrayLike | None) -> Self:
-        """Choose what is open, fit, and keep the result; x and y are checked arrays."""
+        """Choose open hyper-parameters, fit, and keep the result; x and y are checked arrays."""
         names = tuple(getattr(self, "feature_names_in_", [f"x{place}" for place in range(x.shape[1])]))
         described = self._description(names)
         problem = described.model.on(described.model.data_of(x, y, sample_weight, names=ColumnNames(x=names)))
@@ -120,7 +119,7 @@ class PenalizedEstimator(BaseEstimator):
     def _method(
         self, x: Array, y: Array, groups: ArrayLike | None
     ) -> tuple[str | Sequence[np.ndarray], ArrayLike | None]:
-        """What `select` takes as `method`, and as `groups`: a splitter has seen them already."""
+        """`method` and `groups` for `select`; a splitter has used the groups already."""
         if self.cv is None or isinstance(self.cv, str):
             return self.cv or "auto", groups
         if isinstance(self.cv, int | np.integer):
@@ -137,7 +136,7 @@ class PenalizedEstimator(BaseEstimator):
         return checked_data(self, X, reset=False, dtype=np.float64)
 
     def _with_bound(self, x: Array, found: Array, return_bound: bool) -> Array | tuple[Array, Array]:
-        """What was predicted at rows x, with the proven bound of f if it is asked for; NaN where nothing is proven."""
+        """The prediction at rows x, and on request the proven bound of f, NaN where nothing is proven."""
         if not return_bound:
             return found
         bound = self.result_.bound(x)
@@ -145,33 +144,33 @@ class PenalizedEstimator(BaseEstimator):
 
     @property
     def certificate_(self) -> Certificate:
-        """What is proven of the fit."""
+        """The proof of the fit's accuracy."""
         return self.result_.certificate
 
     @property
     def intercept_(self) -> float | Array:
-        """The intercept, 0 without one; (levels,) of several quantiles."""
+        """The intercept, 0 without one; (levels,) for several quantiles."""
         return 0.0 if self.result_.intercept is None else self.result_.intercept
 
     @property
     def effective_degrees_of_freedom_(self) -> float | None:
-        """Σ ∂f_i/∂y_i, as `Result.effective_degrees_of_freedom` has it."""
+        """Σ ∂f_i/∂y_i, see `Result.effective_degrees_of_freedom`."""
         return self.result_.effective_degrees_of_freedom
 
     @property
     def loo_score_(self) -> float | None:
-        """The held-out error of the chosen setting; None where nothing was held out."""
+        """The held-out error of the chosen setting; None if nothing was held out."""
         return None if self.selection_ is None else self.selection_.score
 
     @property
     def loo_predictions_(self) -> Array | None:
-        """(n,), or (n, levels), the held-out linear predictor of every row; None where nothing was held out."""
+        """(n,), or (n, levels), the held-out linear predictor of every row; None if nothing was held out."""
         return None if self.selection_ is None else self.selection_.predictions
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class KernelEstimator(PenalizedEstimator):
-    """An estimator whose f is in the space of a kernel."""
+    """An estimator whose f is in the RKHS of a kernel."""
 
     kernel: str | Kernel = "rbf"
     gamma: Strengths = "auto"
@@ -188,7 +187,7 @@ class KernelEstimator(PenalizedEstimator):
 
     @property
     def dual_coef_(self) -> Array | None:
-        """α of f(x) = Σ α_i k(x_i, x) + intercept, (n,), or (n, levels); None of a sum, and without ridge."""
+        """α of f(x) = Σ α_i k(x_i, x) + intercept, (n,), or (n, levels); None for a sum, and without ridge."""
         return self.result_.dual_coef
 
     @property

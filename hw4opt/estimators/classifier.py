@@ -1,4 +1,4 @@
-"""The classifier: two classes, whose log-odds are in the space of a kernel."""
+"""The classifier for two classes, whose log-odds are in the RKHS of a kernel."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from hw4opt.terms.base import Array
 class PenalizedKernelClassifier(ClassifierMixin, KernelEstimator):
     """minimise over f   Σ_i ω_i log(1 + exp(-y_i f(x_i))) + ridge ‖f - level‖²_H + …,   y_i = ±1.
 
-    f is the log-odds of the second class, in the space of a kernel, plus a free level.
+    f is the log-odds of the second class, in the RKHS of a kernel, plus a free level.
 
-    Parameters are those of `PenalizedKernelRegressor` but loss; constraints act on the log-odds. scikit-learn's
+    Parameters are those of `PenalizedKernelRegressor` except loss; constraints act on the log-odds. scikit-learn's
     LogisticRegression(C) is kernel="polynomial:degree=1,coef0=0", gamma=1, ridge=1/(2 C).
 
     Fitted: `classes_` (2,), sorted; the others as in `PenalizedKernelRegressor`.
@@ -48,7 +48,7 @@ class PenalizedKernelClassifier(ClassifierMixin, KernelEstimator):
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Self:
-        """Choose what is open and fit, as `PenalizedKernelRegressor.fit`; y (n,) holds two different labels.
+        """Choose open hyper-parameters and fit, as `PenalizedKernelRegressor.fit`; y (n,) holds two different labels.
 
         Raises `InputError`, a `ValueError`, for one class or more than two.
         """
@@ -69,7 +69,7 @@ class PenalizedKernelClassifier(ClassifierMixin, KernelEstimator):
     def decision_function(self, X: ArrayLike, return_bound: bool = False) -> Array | tuple[Array, Array]:
         """The log-odds f of the second class at rows X (m, d), shape (m,).
 
-        return_bound    also the proven bound of f, as in `PenalizedKernelRegressor.predict`
+        return_bound    also return the proven bound of f, as `PenalizedKernelRegressor.predict` does
         """
         rows = self._new_rows(X)
         return self._with_bound(rows, self.result_.predict(rows), return_bound)

@@ -1,4 +1,4 @@
-"""A model in the parameters of an estimator: words, numbers, "auto" and None, and objects."""
+"""The model that an estimator's parameters describe: words, numbers, "auto" and None, and objects."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from hw4opt.problem.words import Spec, kernel_of, parse_spec, term_of
 from hw4opt.terms import AUTO, Loss, Term, find
 from hw4opt.validation.arguments import is_finite
 
-Strength = float | str | None  # gamma, or a weight: a number, "auto" to have it chosen, None for none
-Strengths = Strength | Mapping[str, Strength]  # one for all, or one per column or component, by its name
+Strength = float | str | None  # gamma, or a weight: a number, "auto" to choose it, None for none
+Strengths = Strength | Mapping[str, Strength]  # one for all, or one per column or component, by name
 Components = str | Sequence[str | Component] | None
 
 EACH = "each"  # column
-UNSAID: dict[str, Strength] = {GAMMA: AUTO, RIDGE: AUTO}  # where a mapping names others; None of other strengths
+UNSAID: dict[str, Strength] = {GAMMA: AUTO, RIDGE: AUTO}  # for those missing from a mapping; None for other strengths
 
 
 @dataclass(frozen=True)
 class Description:
-    """A model in which each hyper-parameter that is left open is 1.
+    """A model in which every open hyper-parameter is 1.
 
-    free         the names of those
+    free         the names of the open ones
     automatic    the names of the loss's parameters that the data determine, as huber.delta
     """
 
@@ -40,7 +40,7 @@ class Description:
 
 @dataclass(frozen=True)
 class ModelParts:
-    """What f is: its kernel (None: linear), or a sum, and the terms that act on it; `free` as in `Description`."""
+    """f: its kernel (None: linear), or a sum, and the terms that act on it; `free` as in `Description`."""
 
     kernel: Kernel | Additive | None
     regularizers: Sequence[Term]
@@ -94,12 +94,12 @@ def _one_function(
     names: Sequence[str],
     columns: Mapping[str, int],
 ) -> ModelParts:
-    """f of all columns."""
+    """f as a function of all columns."""
     rates = _rates(strengths[GAMMA], names, columns) if GAMMA in strengths else {}
     values, free = _values({**rates, **{name: one for name, one in strengths.items() if name != GAMMA}})
     gammas = tuple(values.pop(name) for name in rates if name in values)
     if len(rates) > max(len(gammas), 1):
-        raise InputError("gamma is None of some columns; give a number for each, or 'auto' to have it chosen")
+        raise InputError("gamma is None for some columns; give a number for each, or 'auto' to choose it")
     if kernel is not None:
         kernel = _kernel(kernel, gammas if len(gammas) > 1 else next(iter(gammas), None))
         free = [name for name in free if name not in rates or kernel.has_gamma]
@@ -108,7 +108,7 @@ def _one_function(
 
 
 def _rates(gamma: Strengths, names: Sequence[str], columns: Mapping[str, int]) -> dict[str, Strength]:
-    """gamma, or the gamma of every column, by the names of these hyper-parameters."""
+    """gamma, or the gammas of all columns, by hyper-parameter name."""
     if not isinstance(gamma, Mapping):
         if gamma != EACH:
             return {GAMMA: gamma}
@@ -147,13 +147,12 @@ def _sum(
 
 
 def _takes(part: ComponentWords, name: str) -> bool:
-    """Whether the component in words has a strength of this name."""
+    """Whether the component, given in words, has a strength of this name."""
     return part.has_kernel or (name == RIDGE and part.space != LINEAR)
 
 
 def _check_taken(parts: Sequence[ComponentWords | Component], strengths: Mapping[str, Strengths]) -> None:
-    """Raise `InputError` for a number that is to be that of all components, where all are in words and none takes
-    it."""
+    """Raise `InputError` for a number for all components if all are given in words and none takes it."""
     words = [part for part in parts if isinstance(part, ComponentWords)]
     for name, strength in strengths.items():
         if is_finite(strength) and len(words) == len(parts) and not any(_takes(part, name) for part in words):
@@ -169,9 +168,9 @@ def _parsed(component: object) -> ComponentWords | Component:
 
 
 def _own_strengths(part: ComponentWords | Component, strengths: Mapping[str, Strengths]) -> dict[str, Strength]:
-    """The strengths of one component: those that name it and, where it is given in words, those of all.
+    """The strengths of one component: those that name it and, if it is given in words, those for all.
 
-    gamma, tv and trend of all are those of components with a kernel, ridge also of the categorical ones.
+    gamma, tv and trend for all apply to components with a kernel, ridge also to categorical ones.
     """
     own: dict[str, Strength] = {}
     for name, strength in strengths.items():
@@ -208,9 +207,9 @@ def _component(
 
 
 def _values(strengths: Mapping[str, object], owner: str = "") -> tuple[dict[str, Any], list[str]]:
-    """The strengths that are there as numbers, 1 for those that are open, and the names of the open ones.
+    """The given strengths as numbers, 1 for the open ones, and the names of the open ones.
 
-    Raises `InputError` for what is no strength.
+    Raises `InputError` for a value that is not a strength.
     """
     values, free = dict[str, Any](), list[str]()
     for name, strength in strengths.items():
@@ -220,7 +219,7 @@ def _values(strengths: Mapping[str, object], owner: str = "") -> tuple[dict[str,
         elif is_finite(strength):
             values[name] = strength
         elif strength is not None:
-            raise InputError(f"{owner}{name} is {shown(strength)}; give a number, 'auto' to have it chosen, or None")
+            raise InputError(f"{owner}{name} is {shown(strength)}; give a number, 'auto' to choose it, or None")
     return values, free
 
 
@@ -233,7 +232,7 @@ def _kernel(kernel: str | Kernel, gamma: float | tuple[float, ...] | None) -> Ke
         return kernel if gamma is None or not isinstance(kernel, Kernel) else dataclasses.replace(kernel, gamma=gamma)
     spec = parse_spec("kernel", kernel)
     if gamma is None and spec.name != Precomputed.name:
-        raise InputError(f"gamma is None and the kernel is {kernel!r}; give a number, or 'auto' to have it chosen")
+        raise InputError(f"gamma is None and the kernel is {kernel!r}; give a number, or 'auto' to choose it")
     return kernel_of("kernel", spec, 1.0 if gamma is None else gamma)
 
 

@@ -1,4 +1,4 @@
-"""Mixtures of Poisson regressions with scikit-learn's manners."""
+"""Mixtures of Poisson regressions as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hw4opt.terms.base import Array
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PoissonMixture(BaseEstimator):
-    """`hw4opt.mixture.PoissonMixture`, whose parameters these are, with `fit` and `predict` as scikit-learn has them.
+    """`hw4opt.mixture.PoissonMixture` with the same parameters, and `fit` and `predict` as in scikit-learn.
 
-    It is no full scikit-learn estimator: counts of many rows only, and no promise that its checks pass.
+    It does not follow all conventions of scikit-learn's estimators: scikit-learn's estimator checks may fail.
 
-    Fitted: `result_`, the `MixtureResult`; `coef_` (k, p), the intercept first; `proportions_` (k,), falling.
+    Fitted: `result_`, the `MixtureResult`; `coef_` (k, p), the intercept first; `proportions_` (k,), descending.
 
         >>> import numpy as np
         >>> from hw4opt.estimators import PoissonMixture
@@ -50,10 +50,10 @@ class PoissonMixture(BaseEstimator):
     ) -> Self:
         """The best mixture that the budget finds for features X (n, d) and counts y (n,).
 
-        sample_weight    (n,) how often each row was seen
+        sample_weight    (n,) number of times that each row was seen
         groups           (n,) labels: the rows of a group belong to one component
 
-        Raises `InputError` for what is no count or no feature.
+        Raises `InputError` for counts or features that are not valid.
         """
         features, counts = checked_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         names = getattr(self, "feature_names_in_", None)

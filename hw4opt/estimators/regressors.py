@@ -1,4 +1,4 @@
-"""Regressors: f in the space of a kernel, or linear in the columns."""
+"""Regressors: f in the RKHS of a kernel, or linear in the columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hw4opt.terms.base import Array
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _Regressor(RegressorMixin, PenalizedEstimator):
-    """Fitting, predicting and scoring of both regressors."""
+    """Fit, prediction and score of both regressors."""
 
     loss: str | Loss = "squared"
     keep_folds: bool = False
@@ -37,25 +37,25 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Self:
-        """Choose what is open and fit.
+        """Choose open hyper-parameters and fit.
 
         X                (n, d) numbers, or a frame of pandas or polars, at least two rows
         y                (n,) targets
         sample_weight    (n,) ω ≥ 0 of the rows' losses; a row of weight 0 takes no part
         groups           (n,) labels for `cv`: rows of a group are held out together
 
-        Raises `InputError`, a `ValueError`, for what does not go together; `NotCertifiedError` with
+        Raises `InputError`, a `ValueError`, for invalid data or parameters; `NotCertifiedError` with
         `on_uncertified="raise"`.
         """
         rows, targets = checked_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         return self._fit(rows, np.asarray(targets, dtype=np.float64), sample_weight, groups)
 
     def predict(self, X: ArrayLike, return_bound: bool = False) -> Array | tuple[Array, Array]:
-        """The expected target at rows X (m, d), shape (m,): f, of counts exp f; (m, levels) of several quantiles.
+        """The expected target at rows X (m, d), shape (m,): f, or exp f for counts; (m, levels) for several quantiles.
 
-        return_bound    also a proven bound (m,) of |f̂ - f*|, of the fitted f̂ from the exact optimum f*; NaN where
-                        nothing is proven. With `fit_intercept` it bounds f without its level, which no penalty holds;
-                        of a sum, also without components of no ridge
+        return_bound    also return a proven bound (m,) of |f̂ - f*|, the fitted f̂ less the exact optimum f*; NaN where
+                        nothing is proven. With `fit_intercept` it bounds f without its level, which has no penalty; for
+                        a sum, also without components that have no ridge
         """
         rows = self._new_rows(X)
         return self._with_bound(rows, self.result_.predict_mean(rows), return_bound)
@@ -65,8 +65,8 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
     ) -> tuple[Array, Array]:
         """Points (m,) and intervals (m, 2, levels), lower and upper, of new targets at rows X (m, d).
 
-        method    plus (jackknife+, or CV+ with `cv`), minmax, base: `Result.predict_interval` has the formulas and what
-                  is guaranteed
+        method    plus (jackknife+, or CV+ with `cv`), minmax, base: `Result.predict_interval` has the formulas and
+                  guarantees
 
         Raises `InputError` for a fit without `keep_folds=True`, and for a level that needs more rows.
         """
@@ -76,8 +76,8 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
         return self.result_.predict_interval(rows, confidence_level, method)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """R² = 1 - Σ ω (y - f)²/Σ ω (y - ȳ)² at rows X; of likelihoods, 1 - deviance/deviance of the best constant; of
-        several quantiles, the mean of scikit-learn's `d2_pinball_score` over the levels."""
+        """R² = 1 - Σ ω (y - f)²/Σ ω (y - ȳ)² at rows X; for likelihoods, 1 - deviance/deviance of the best constant;
+        for several quantiles, the mean of scikit-learn's `d2_pinball_score` over the levels."""
         rows = self._new_rows(X)
         loss = self.result_.problem.loss
         if loss.levels:
@@ -103,13 +103,13 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
 @dataclass(kw_only=True, eq=False, repr=False)
 class PenalizedKernelRegressor(_Regressor, KernelEstimator):
     """minimise over f   Σ_i ω_i loss(f(x_i), y_i) + ridge ‖f - level‖²_H + tv ‖Df‖₁ + trend ‖D²f‖₁ + …,  subject to
-    constraints; f is in the space of a kernel, plus a free level.
+    constraints; f is in the RKHS of a kernel, plus a free level.
 
-    Every number may be left open: `"auto"` is chosen by exact leave-one-out error. The default ranges of the search
-    follow the data: gamma the distances between rows (in one column, the range), ridge the noise in y and the slope of
-    the loss there. So the defaults fit a standardised table of ten columns and a single column in raw units alike;
-    columns in different units want `scale="standard"`, or a StandardScaler before. The level of y is free, and costs
-    nothing.
+    Hyper-parameters given as `"auto"` are chosen by exact leave-one-out error. The default ranges of the search depend
+    on the data: that of gamma on the distances between rows (on the range of a single column), that of ridge on the
+    noise in y and the slope of the loss there. So the defaults suit both a standardised table and a single column in
+    raw units; columns in different units need `scale="standard"`, or a StandardScaler before. The level of y is free
+    and not penalised.
 
     loss           a name, a word as on the command line (`"huber:delta=1.5"`, `"huber:delta=auto"`,
                    `"quantile:tau=0.9"`, `"poisson"`), or an object of `hw4opt`'s losses
@@ -118,33 +118,32 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
                    or a mapping of columns, as `{"dose": 20, "age": "auto"}`, `"auto"` for those that it leaves out
     components     f as a sum of functions, f(x) = `intercept_` + Σ_j f_j(x_j): a list of words, `"dose"`,
                    `"age:linear"`, `"site:categorical"` (a value per level), `"both=dose,age:matern52"`, and of
-                   `hw4opt.Component`s; or `"each"`, a function of every column. gamma, ridge, tv and trend are then
-                   those of all components with a kernel (ridge of categorical ones, too) that are given in words, or
-                   mappings of components; constraints begin with a component, as `"dose.increasing"`
+                   `hw4opt.Component`s; or `"each"`, one function per column. gamma, ridge, tv and trend then apply to
+                   all components with a kernel (ridge also to categorical ones) that are given in words, or are
+                   mappings by component; constraints begin with a component, as `"dose.increasing"`
     ridge, tv, trend    weights: a number, `"auto"`, or None for none; tv and trend take one column
-    regularizers   further objects, with weights of their own
+    regularizers   further regularizer objects, with their own weights
     constraints    words or objects, as `["increasing"]`, `["bounds:lower=0,upper=1"]`; of several columns
                    `"increasing:column=dose"`, by name or place from 0
     fit_intercept  whether the level is free
-    scale          none | standard: columns in units of their standard deviation, in which gamma then is
+    scale          none | standard: columns, and gamma, in units of the columns' standard deviations
     solver, tol    as in `hw4opt.fit`
     cv             None: exact leave-one-out where it takes less than a minute, else 10 folds (`select`'s "auto"); a
                    word of `select` ("loo", "loo:x", "kfold:5"); a number of shuffled folds; a splitter of scikit-learn,
-                   or (train, test) pairs, that hold each row out once. Where nothing is open, a fit holds rows out only
-                   if `cv` is given
+                   or (train, test) pairs, that hold each row out once. If nothing is open, rows are held out only if
+                   `cv` is given
     keep_folds     keep the fits without each fold, (folds, r) numbers, for `predict_interval`
     metric         loss | squared | absolute: the held-out error
     search         zoom | grid | random:N
     n_jobs         threads of a search; None: the cores that the process may use, 1 in a worker process of joblib
     random_state   seed of shuffled folds and random searches; None: 0, so that the same data give the same fit
-    on_uncertified    warn: a `ConvergenceWarning` says why an answer is not certified; raise: `NotCertifiedError` does
+    on_uncertified    for an answer that is not certified, warn: `ConvergenceWarning`; raise: `NotCertifiedError`
 
-    Fitted: `dual_coef_` (n,), f(x) = Σ α_i k(x_i, x) + `intercept_` (None without ridge, and of a sum; slope
-    constraints add kernel derivatives); `components_` of a sum; `hyperparameters_`, given and chosen; `certificate_`
-    and `result_`, what is proven, and the whole `hw4opt.Result`; `selection_` (what was tried, and its notes),
-    `loo_score_`, `loo_predictions_`; `effective_degrees_of_freedom_`, `n_iter_`, `n_features_in_`,
-    `feature_names_in_`. Of several quantiles, as `"quantile:tau=0.05;0.5;0.95"`, predictions and coefficients have a
-    column a level.
+    Fitted: `dual_coef_` (n,), f(x) = Σ α_i k(x_i, x) + `intercept_` (None without ridge, and for a sum; slope
+    constraints add kernel derivatives); `components_` of a sum; `hyperparameters_`, given and chosen; `certificate_`,
+    the proof, and `result_`, the `hw4opt.Result`; `selection_` (settings tried, and notes), `loo_score_`,
+    `loo_predictions_`; `effective_degrees_of_freedom_`, `n_iter_`, `n_features_in_`, `feature_names_in_`. For several
+    quantiles, as in `"quantile:tau=0.05;0.5;0.95"`, predictions and coefficients have one column per level.
 
         >>> import numpy as np
         >>> from hw4opt.estimators import PenalizedKernelRegressor
@@ -176,9 +175,9 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
 class PenalizedLinearRegressor(_Regressor):
     """minimise over w, b   Σ_i ω_i loss(⟨w, x_i⟩ + b, y_i) + ridge ‖w‖² + l1 ‖w‖₁ + …,  subject to constraints.
 
-    Parameters are those of `PenalizedKernelRegressor` but kernel, gamma and components, and l1, a weight: a number,
-    `"auto"`, or None. ridge=None and l1=None leave least squares, or plain quantile or Huber regression, whose standard
-    errors `result_.coefficient_errors()` has. Losses are summed, not averaged: scikit-learn's Ridge(alpha) is
+    Parameters are those of `PenalizedKernelRegressor` except kernel, gamma and components, plus l1, a weight: a number,
+    `"auto"`, or None. ridge=None and l1=None give least squares, or plain quantile or Huber regression, with standard
+    errors in `result_.coefficient_errors()`. Losses are summed, not averaged: scikit-learn's Ridge(alpha) is
     ridge=alpha, and its Lasso(alpha) is l1=2 n alpha with ridge=None.
     Constraints on coefficients: `"coef_nonnegative"`, `"coef_bounds:lower=0,upper=1"`.
 

@@ -1,5 +1,5 @@
-"""The rows of a form a block at a time: places, part of A, functions, and whose rows they are; or their functions
-alone, a piece at a time."""
+"""The rows of a form a block at a time: indices, part of A, functions, and terms; or only their functions, a piece at a
+time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hw4opt.validation.frozen import cached_property
 
 
 class Kind(NamedTuple):
-    """What solvers tell rows apart by: smooth, or whether duals are bounded below and above; without bounds f is
+    """The kind of rows for solvers: smooth, or whether duals are bounded below and above; without bounds f is
     quadratic."""
 
     smooth: bool
@@ -34,14 +34,14 @@ class Kind(NamedTuple):
 
 
 class TermSlice(NamedTuple):
-    """Which of a block's rows are of which term, counted from 0 in both."""
+    """The rows of a block that belong to a term, counted from 0 in both."""
 
     term: int
     rows: slice
 
 
 class Function(NamedTuple):
-    """One function of a term: the term's number, the places of its rows, the functions of these rows."""
+    """One function of a term: the term's number, the indices of its rows, the functions of these rows."""
 
     term: int
     span: slice
@@ -50,7 +50,7 @@ class Function(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class RowBlock:
-    """Rows that are visited together: their places in the table of all rows, their part of A, their functions."""
+    """Rows that are processed together: their indices among all rows, their part of A, their functions."""
 
     block: Block
     span: slice
@@ -80,7 +80,7 @@ class RowBlock:
 
     @property
     def parts(self) -> list[TermSlice]:
-        """Whose rows they are."""
+        """The terms of the rows."""
         low, high = self.span.start, self.span.stop
         return [
             TermSlice(one.term, slice(max(one.span.start, low) - low, min(one.span.stop, high) - low))
@@ -118,14 +118,14 @@ def _with_functions(block: Block, functions: Sequence[Function]) -> RowBlock:
 
 
 class Piece(NamedTuple):
-    """Rows that are visited together, whatever they act on: their places, and their functions."""
+    """Rows that are processed together: their indices, and their functions."""
 
     span: slice
     rows: Rows
 
 
 def pieces_of(rows: Rows, low: int, high: int) -> list[Piece]:
-    """The rows that stand from place low to high, some at a time."""
+    """The rows low … high - 1, some at a time."""
     if high - low <= CHUNK_ROWS:
         return [Piece(slice(low, high), rows)] if low < high else []
     spans = [slice(start, min(start + CHUNK_ROWS, high)) for start in range(low, high, CHUNK_ROWS)]

@@ -1,4 +1,4 @@
-"""The rows of a form that are quadratic, or linear, whatever z is, as one quadratic function of w."""
+"""The rows of a form that are quadratic or linear for all z, as one quadratic function of w."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Quadratic:
 
 
 class _BlockShare(NamedTuple):
-    """What a block adds to h (b, r, r), b (b, r) and c (b,)."""
+    """A block's contribution to h (b, r, r), b (b, r) and c (b,)."""
 
     gram: Array
     slope: Array

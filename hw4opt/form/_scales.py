@@ -1,4 +1,4 @@
-"""Typical sizes of the rows of a form, that no outlier moves: units for starts, steps and gaps."""
+"""Typical sizes of the rows of a form, robust to outliers: units for starts, steps and gaps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 
-SMALLEST_SCALE = 1e-290  # smaller sizes, and larger ones than its inverse, are none
+SMALLEST_SCALE = 1e-290  # smaller sizes, and sizes above its inverse, are ignored
 
 
 class Scales(NamedTuple):

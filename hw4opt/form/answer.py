@@ -1,4 +1,4 @@
-"""What a solver returns, and the statuses, whose values are their advice."""
+"""The answer of a solver, and the statuses, whose values are their advice."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Options:
-    """What every solver takes.
+    """The options of every solver.
 
     tol              the relative gap aimed at
     max_iterations   None: the solver's own limit
-    time_limit       seconds; None: no limit. With a limit, infinity included, a backend that is deaf to Ctrl-C runs in
+    time_limit       seconds; None: no limit. With a limit, infinity included, a backend that ignores Ctrl-C runs in
                      its own process
     """
 
     tol: float = 1e-9
     max_iterations: int | None = None
-    backend: str | None = None  # of `cvxpy` and `qp`: the solver behind it
+    backend: str | None = None  # of `cvxpy` and `qp`: the backend
     time_limit: float | None = None
 
 
@@ -60,13 +60,13 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A batch's points w (b, r) and duals u (b, M) of the form's rows; reached: which rule ended each problem."""
+    """A batch's points w (b, r) and duals u (b, M) of the form's rows; reached: the rule that ended each problem."""
 
     w: Array
     u: Array
     reached: list[Status]
     iterations: np.ndarray
-    interior: Array | None = None  # strictly feasible points, where the solver has them
-    notes: dict[int, str] = field(default_factory=dict)  # by problem: a sentence on what went wrong
-    rank: int | None = None  # of the columns, where the solver finds it
-    seconds: float | None = None  # of the solve alone, where more than that had to be done, such as starting a process
+    interior: Array | None = None  # strictly feasible points, if the solver has them
+    notes: dict[int, str] = field(default_factory=dict)  # by problem: a note on a failure
+    rank: int | None = None  # of the columns, if the solver finds it
+    seconds: float | None = None  # of the solver alone, if other work such as starting a process was needed

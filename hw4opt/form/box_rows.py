@@ -14,7 +14,7 @@ from hw4opt.running.array_files import large_array
 from hw4opt.terms.base import Array
 from hw4opt.validation.frozen import cached_property, set_fields
 
-CONSTRAINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no more is met
+CONSTRAINT_ROUNDING = 1e-14  # of the largest z: a smaller violation of a constraint counts as 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class BoxRows(RowFunctions):
 
     @classmethod
     def join(cls, parts: Sequence[BoxRows], counts: Sequence[int]) -> BoxRows:
-        """The rows of the parts, of that many rows each, behind each other, (b, m) all of them."""
+        """The rows of the parts, of the given numbers of rows, concatenated, (b, m) in total."""
         found = large_array(4, len(parts[0].shift), sum(counts))
         for part, (low, high) in zip(parts, pairwise([0, *accumulate(counts)]), strict=True):
             for place, array in enumerate((part.quadratic, part.shift, part.low, part.high)):
@@ -43,7 +43,7 @@ class BoxRows(RowFunctions):
 
     @cached_property
     def table(self) -> Array:
-        """quadratic, shift, low and high behind each other, (4, b, m)."""
+        """quadratic, shift, low and high stacked, (4, b, m)."""
         arrays = self.quadratic, self.shift, self.low, self.high
         return np.array(np.broadcast_arrays(*arrays))
 
@@ -174,10 +174,10 @@ class BoxRows(RowFunctions):
 
 
 def _every(flags: Array) -> bool:
-    """Whether all are set; of one flag, which (1, 1) arrays have, at once."""
+    """Whether all are set; fast for the one flag of a (1, 1) array."""
     return bool(flags.item() if flags.size == 1 else flags.all())
 
 
 def _some(flags: Array) -> bool:
-    """Whether one is set; of one flag at once."""
+    """Whether one is set; fast for one flag."""
     return bool(flags.item() if flags.size == 1 else flags.any())

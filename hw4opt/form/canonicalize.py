@@ -21,15 +21,15 @@ from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
 
-ROW_ROUNDING = 2 * EPS  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
+ROW_ROUNDING = 2 * EPS  # of the largest entry of B, times the row's coefficients: smaller entries of D B count as 0
 
 
 def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.ndarray] | None = None) -> Form:
     """The form of one problem, or of a batch that shares x, kernel, intercept and the kinds of its terms (`InputError`
     if it does not).
 
-    held_out     for each problem the data rows (of those with weight above 0) that are left out altogether: their
-                 losses go, and differences run over the points that remain
+    held_out     for each problem the data rows (of those with weight above 0) that are left out completely: their
+                 losses are dropped, and differences are over the remaining points
     """
     batch = [problems] if isinstance(problems, Problem) else list(problems)
     if not batch:
@@ -61,10 +61,10 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
 
 
 def _shared_rows(terms: Sequence[Term]) -> list[list[int]]:
-    """The places of the terms, the loss first, those together that act on the same rows without curvature: total
-    variation beside an order, say.
+    """The indices of the terms, the loss first, grouped by those that act on the same rows without curvature, such as
+    total variation and an order.
 
-    Such functions of one z add up to one, f* on [Σ low, Σ high], as long as that interval has an end.
+    Such functions of one z sum to one function, f* on [Σ low, Σ high], if that interval is bounded on one side.
     """
     groups: list[list[int]] = [[0]]
     for place, term in enumerate(terms[1:], 1):
@@ -128,8 +128,8 @@ def loss_rows(
     """The rows of the loss, one of `terms` a problem.
 
     columns    targets, weights and offset, (b, m), or (b, 1) where all rows are alike
-    level      what a free intercept is measured from, (b, 1)
-    active     (b, m), 0 for rows that are left out; None: all are there
+    level      the origin of a free intercept, (b, 1)
+    active     (b, m), 0 for rows that are left out; None: all are used
     """
     y, weights, offset = columns
     curves = list(zip(*(term.curves for term in terms if isinstance(term, Loss)), strict=True))
@@ -138,7 +138,7 @@ def loss_rows(
     if smooth := [term for term in terms if isinstance(term, Smooth)]:  # all of them are of one kind
         targets = np.array([term.check_targets(row) for term, row in zip(smooth, y, strict=True)])
         return TermRows((terms,), rows, offset, held, (SmoothRows(smooth[0], targets, offset, held),))
-    from_targets = offset - (y - level)  # level first: as long as y is near it, nothing is rounded
+    from_targets = offset - (y - level)  # level first: for y near it, nothing is rounded
     of_curves = [_boxes(terms[0].name, [_tables(one) for one in losses], from_targets) for losses in curves]
     if weights.shape[1] > 1:
         of_curves = [[one.weighted(weights) for one in boxes] for boxes in of_curves]
@@ -150,12 +150,12 @@ def loss_rows(
 
 
 def _on_curves(array: Array, curves: int) -> Array:
-    """An array (b, n) of the data rows for the rows of every curve; (b, 1) serves all."""
+    """An array (b, n) of the data rows, repeated for every curve; (b, 1) stays as it is."""
     return array if curves == 1 or array.shape[1] == 1 else np.tile(array, curves)
 
 
 def _stacked(batch: Sequence[Problem], arrays: Sequence[Array | None], default: float) -> Array:
-    """One array per problem, of the rows in use: (b, n), or (b, 1) of the default where no problem gives one."""
+    """One array per problem, of the rows in use: (b, n), or (b, 1) of the default if no problem has one."""
     if all(array is None for array in arrays):
         return np.full((len(arrays), 1), default)
     whole = [np.full(len(batch[0].y), default) if array is None else array for array in arrays]
@@ -164,7 +164,7 @@ def _stacked(batch: Sequence[Problem], arrays: Sequence[Array | None], default: 
 
 
 def _present(boxes: Sequence[BoxRows], active: Array | None) -> tuple[BoxRows, ...]:
-    """The functions of the rows that are there (`active`, None: all), without those that take part in no problem."""
+    """The functions of the rows in use (`active`, None: all), without those that no problem uses."""
     if active is None:
         return tuple(boxes)
     here = [one.without(active == 0) for one in boxes]
@@ -174,8 +174,8 @@ def _present(boxes: Sequence[BoxRows], active: Array | None) -> tuple[BoxRows, .
 def term_rows(
     columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array | None, offset: Array
 ) -> TermRows | None:
-    """Those of regularizers or constraints that share their rows, z = A w + offset; None if there are none, or of
-    weight 0."""
+    """The rows of regularizers or constraints that share them, z = A w + offset; None if there are none, or of weight
+    0."""
     given = [(terms, [_tables(term) for term in terms]) for terms in columns]
     there = [pair for pair in given if any(one.low < one.high for tables in pair[1] for one in tables)]
     if not rows.count or not there:
@@ -190,10 +190,10 @@ def term_rows(
 
 
 def _without_rounding(term: TermRows, design: Design) -> TermRows:
-    """The rows without differences that no function of the design can have: rows of D B whose entries are rounding
-    alone.
+    """The rows without those of differences that are 0 for every function of the design: rows of D B that are only
+    rounding.
 
-    Their duals would be arbitrary, and what they ask of f is met to rounding whatever it is.
+    Their duals would be arbitrary, and their constraints hold up to rounding for every f.
     """
     if term.map.coef is None or not is_small(term.count, design.matrix.shape[1]):
         return term
@@ -211,7 +211,7 @@ def _tables(term: Term) -> tuple[Table, ...]:
 
 def _boxes(name: str, tables: Sequence[Sequence[Table]], offset: Array) -> list[BoxRows]:
     """The functions of a piecewise quadratic term at z + offset, from its tables, one list per problem, without those
-    that take part in no problem."""
+    that no problem uses."""
     _check_sides(name, tables)
     copies = list(zip(*tables, strict=True))
     there = [copy for copy in copies if any(one.low < one.high or one.low for one in copy)]
@@ -219,8 +219,7 @@ def _boxes(name: str, tables: Sequence[Sequence[Table]], offset: Array) -> list[
 
 
 def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
-    """Problems of a batch share a term's rows: what bounds f from below in one cannot bound it from above in
-    another."""
+    """Raise `InputError` for a term that bounds f from below in one problem of the batch and from above in another."""
     if len(tables) == 1:
         return
     sides = [tuple((math.isinf(table.low), math.isinf(table.high)) for table in row) for row in tables]

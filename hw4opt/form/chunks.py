@@ -1,6 +1,7 @@
-"""Parts of A = S B and the products with them that every solver needs.
+"""Parts of A = S B and the products with them that solvers need.
 
-Small problems keep A; large ones make it a chunk at a time from B, so that memory grows as n·r and D B is never stored.
+Small problems keep A; large ones compute it from B a chunk at a time, so that memory grows as n·r and D B is not
+stored.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import numpy as np
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
-CHUNK_ROWS = 4096  # rows of A made at a time: 4096 × 40 doubles stay in a core's cache
+CHUNK_ROWS = 4096  # rows of A computed at a time: 4096 × 40 doubles stay in a core's cache
 GRAM_ROWS = 1024  # rows whose products are summed at a time
 MAX_KEPT_ENTRIES = 2_000_000  # entries of A up to which it is kept
 MAX_PRODUCT_ENTRIES = 4_000_000  # entries of the products a_i a_iᵀ up to which they are kept
-MIN_BATCH_KEPT_PRODUCTS = 3  # problems from which the products pay where they are kept
-MIN_BATCH_PRODUCTS = 8  # problems from which they pay where they are made for each use
+MIN_BATCH_KEPT_PRODUCTS = 3  # problems from which stored products are faster
+MIN_BATCH_PRODUCTS = 8  # problems from which products computed for each use are faster
 
 
 class Chunk:
@@ -39,7 +40,7 @@ class Chunk:
 
     @property
     def kept(self) -> bool:
-        """Whether the matrix is kept, so that holding on to it costs nothing."""
+        """Whether the matrix is kept, so that keeping a reference costs nothing."""
         return self._kept is not None
 
     @property
@@ -70,12 +71,12 @@ class Chunk:
 
 
 def is_small(rows: int, columns: int) -> bool:
-    """Whether so many rows of A are kept."""
+    """Whether A with this number of rows is kept."""
     return rows * columns <= MAX_KEPT_ENTRIES
 
 
 def products(rows: int, r: int) -> int:
-    """Entries of the products of every two of r columns."""
+    """The number of products of two of r columns."""
     return rows * (r * (r + 1) // 2)
 
 
@@ -96,14 +97,14 @@ def _square(sums: Array, r: int) -> Array:
 
 @cache
 def _place(r: int) -> np.ndarray:
-    """Where each entry of a symmetric matrix (r, r) stands in its upper triangle, (r²,)."""
+    """The index of each entry of a symmetric matrix (r, r) in its upper triangle, (r²,)."""
     place = np.zeros((r, r), dtype=int)
     place[np.triu_indices(r)] = np.arange(products(1, r))
     return np.maximum(place, place.T).ravel()
 
 
 def chunks(rows: RowMap, basis: Array, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
-    """A row map in pieces: one that keeps its matrix if it is small, else many that make theirs when asked."""
+    """A row map in pieces: one with its matrix if it is small, else many that compute theirs on use."""
     if is_small(rows.count, basis.shape[1]):
         if rows.count:
             yield Chunk(rows, basis, 0, rows.count, keep=True)

@@ -1,9 +1,8 @@
 """A dual point for unpenalised columns C: they need Cᵀu = 0.
 
-u(ν) = clip(u - s·C ν) by Newton's method on ν. Duals of box-constrained rows have s = 1 and stop at their bounds. Those
-of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, with the means of rows that expect next to nothing all
-but left alone. Near an optimum that is what costs least; far from one it may not reach 0, and then smooth rows, too,
-have s = 1.
+u(ν) = clip(u - s·C ν) by Newton's method on ν. Duals of box-constrained rows have s = 1 and are clipped at their
+bounds. Those of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, which hardly changes rows of small mean.
+Near an optimum this costs least; far from one it may not reach 0, and then smooth rows also have s = 1.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from hw4opt.form.chunks import Chunk
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
-REFINEMENTS = 2  # Newton steps after Cᵀu is 0 but for the rounding of a worst case
+REFINEMENTS = 2  # Newton steps after Cᵀu is 0 up to a worst-case bound of rounding
 
 
 class Projected(NamedTuple):
@@ -46,7 +45,7 @@ class _FreeRows:
         return u @ self.chunk.matrix
 
     def pull_and_size(self) -> Array:
-        """Cᵀu, and |C|ᵀ of what u may be off by the rounding of: for smooth rows more than |u|, which is a difference;
+        """Cᵀu, and |C|ᵀ times a bound of the rounding of u, which exceeds |u| for smooth rows, where u is a difference;
         (2, b, c)."""
         c = self.chunk.matrix
         size = np.abs(self.u) if self.sensitivity is None else np.abs(self.u) + self.sensitivity
@@ -116,7 +115,7 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
                 break
             length = np.where(worse[:, None], length / 2, length)
         shift, moved, best = shift + length * newton, tried, left
-    # what is left costs its size times w, of large counts more than the gap may be; a dual that leaves its bound costs
+    # the rest costs its size times w, for large counts more than the gap allowed; a dual that leaves its bound costs
     # more still
     for _ in range(REFINEMENTS if any(one is not None for one in sensitivities) else 0):
         if not (np.abs(best) > EPS * size).any():
@@ -140,7 +139,7 @@ def _typical_pull(form: Form, rows: Sequence[_FreeRows]) -> Array | float:
 
 
 def _newton_step(slope: Array, residual: Array) -> Array:
-    """slope⁻¹ residual on columns scaled to a unit diagonal, 0 where that is absurd."""
+    """slope⁻¹ residual on columns scaled to a unit diagonal, 0 where that is not finite or far too large."""
     root = inverse_root_diagonal(slope)
     scaled = scaled_by(slope, root) + 1e-12 * np.eye(slope.shape[1])
     found = root * np.linalg.solve(scaled, (root * residual)[:, :, None])[:, :, 0]
@@ -148,7 +147,7 @@ def _newton_step(slope: Array, residual: Array) -> Array:
 
 
 def _can_move(block: RowBlock, u: Array, pull: Array) -> Array:
-    """1 where a dual can move against `pull`: strictly inside its bounds, or at the one that it would leave."""
+    """1 where a dual can move against `pull`: strictly inside its bounds, or at the bound that it would leave."""
     rows = block.rows
     if not isinstance(rows, BoxRows):
         return np.ones_like(u)

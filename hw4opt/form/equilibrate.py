@@ -1,12 +1,12 @@
-"""A form in units of its own, for every solver and for the cvxpy model, and the way back.
+"""The scaled form for solvers and the cvxpy model, and the map back.
 
     w = size·T v,   z = size·z',   f = worth·f',   u = (worth/size) u'
 
-size and worth/size are typical values of the loss's z and u, so that rows have unit targets and unit slopes; where the
-ridge outweighs the loss, worth is what it charges, so that the objective is of unit size a row. T scales the columns to
+size and worth/size are typical values of the loss's z and u, so that rows have unit targets and unit slopes; if the
+ridge outweighs the loss, worth is its penalty, so that the objective is of unit size per row. T scales the columns to
 a Hessian of unit diagonal, t_j = 1/√(p_j/h + Σ_i a_ij²) with h = worth/size² a typical curvature (columns of unit
-length would raise the condition of a kernel's basis), and centers them where an intercept is free. Certificate, gap,
-duals and bounds are of the form as given.
+length would worsen the condition of a kernel's basis), and centers them if an intercept is free. Certificate, gap,
+duals and bounds are those of the form as given.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from hw4opt.form.form import EMPTY_COLUMN_SQUARE, Form, Units
 from hw4opt.running.array_files import large_array
 from hw4opt.terms.base import Array
 
-COLUMN_SQUARE_ROUNDING = 1e-15  # of a column's mean square: what a centered column has at least
+COLUMN_SQUARE_ROUNDING = 1e-15  # of a column's mean square: the least mean square of a centered column
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """The scaled form, and what leads back: w = size·(columns v - intercept's share)."""
+    """The scaled form, and the map back: w = size·(columns v - intercept's share)."""
 
     form: Form
     columns: Array  # (r,) t_j
-    centers: Array  # (levels, r) of the scaled columns, taken up by the free level of their curve
+    centers: Array  # (levels, r) of the scaled columns, compensated by the free level of their curve
     units: Units
 
     def point(self, v: Array) -> Array:
@@ -75,7 +75,7 @@ def equilibrate(form: Form) -> Scaled:
     curvature = float(np.exp(np.mean(np.log(slope / size))))
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
     centers = _centers(form)
-    rounding = COLUMN_SQUARE_ROUNDING * form.column_square  # a constant column is 0 around its mean
+    rounding = COLUMN_SQUARE_ROUNDING * form.column_square  # a centered constant column is 0
     around = np.maximum(form.column_square - np.square(centers).sum(axis=0) / form.design.curves, rounding)
     square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.terms[0].count
     total = penalty / curvature + square
@@ -84,13 +84,13 @@ def equilibrate(form: Form) -> Scaled:
     for low in range(0, len(matrix), CHUNK_ROWS) if centers.any() else ():
         rows = slice(low, low + CHUNK_ROWS)  # of functionals that an intercept adds to
         scaled[rows] -= matrix[rows, form.design.levels] @ (centers * columns)
-    # a column that is 0 everywhere: held at 0, which costs nothing
+    # a column of zeros: its coefficient is held at 0, at no cost
     fixed = np.where((total > 0) | (form.penalty > 0), form.penalty, curvature)
     p = fixed * np.square(columns) * (np.square(size) / units.worth)
     terms = tuple(term.in_units(size, units.worth) for term in form.terms)
     found = Form(form.design, terms, p, scaled, units)
     if form.has_loss:
-        found.knowing(reference=form.reference.in_units(units.worth))  # the same rows: looked at once
+        found.knowing(reference=form.reference.in_units(units.worth))  # the same rows: processed once
     return Scaled(found, columns, centers * columns, units)
 
 

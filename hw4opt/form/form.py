@@ -3,8 +3,8 @@
     ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),      i = 1 … M,      A = (a_i) = S B.
 
 Every f_i is a box-constrained quadratic row (box_rows.py) or a smooth one (smooth_rows.py); A is a row operator
-(operator.py). Rows stand in the order of their terms, a term of two functions listing its rows twice; u (b, M) in that
-order is the only dual there is.
+(operator.py). Rows are in the order of their terms, a term of two functions listing its rows twice; duals u (b, M) are
+in that order.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.frozen import cached_property
 
 EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
-FREE_COLUMN_CURVATURE = 1e-6  # of the curvature that the loss would have if all its rows were free
+FREE_COLUMN_CURVATURE = 1e-6  # of the curvature of the loss with all its rows free
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """In what a scaled form is measured: z = size·z', f = worth·f' (b, 1 each)."""
+    """The units of a scaled form: z = size·z', f = worth·f' (b, 1 each)."""
 
     size: Array
     worth: Array
@@ -50,10 +50,10 @@ class Units:
 class Form:
     """The batch's algebra.
 
-    terms      whose rows these are; the loss first, if there is one
+    terms      the terms of the rows; the loss first, if there is one
     penalty    (b, r) p: 2 ridge on penalised columns and 0 on others
     matrix     (N, r) B, the design's functionals over the columns in use
-    units      None for the form as the user wrote it; what a scaled one is measured in (equilibrate.py)
+    units      None for the form as given; the units of a scaled one (equilibrate.py)
     """
 
     design: Design
@@ -95,13 +95,13 @@ class Form:
 
     @cached_property
     def spans(self) -> list[list[slice]]:
-        """The places of every term's rows, once for each of its functions."""
+        """The indices of every term's rows, once per function."""
         left = iter(self.operator.segments)
         return [[next(left).span for _ in term.functions] for term in self.terms]
 
     @cached_property
     def spans_of_terms(self) -> list[slice]:
-        """The places of every term's rows, those of all its functions."""
+        """The indices of every term's rows, over all its functions."""
         return [slice(spans[0].start, spans[-1].stop) for spans in self.spans]
 
     @cached_property
@@ -111,12 +111,12 @@ class Form:
 
     @cached_property
     def nonquadratic(self) -> list[RowBlock]:
-        """The blocks that iterative solvers visit; the others are in `quadratic`."""
+        """The blocks that iterative solvers process; the others are in `quadratic`."""
         return [block for block in self.blocks if not block.kind.is_quadratic]
 
     @cached_property
     def quadratic(self) -> Quadratic:
-        """The sum of the rows that are quadratic, or linear, whatever z is."""
+        """The sum of the rows that are quadratic or linear for all z."""
         return sum_of_quadratic_rows([block for block in self.blocks if block.kind.is_quadratic], *self.penalty.shape)
 
     @cached_property
@@ -126,12 +126,12 @@ class Form:
 
     @cached_property
     def smooth_count(self) -> int:
-        """How many rows are smooth: those of a smooth loss, which come first."""
+        """The number of smooth rows, those of a smooth loss, which come first."""
         return self.loss.count if isinstance(self.loss.functions[0], SmoothRows) else 0
 
     @cached_property
     def boxes(self) -> BoxRows:
-        """The box-constrained rows, which come behind the smooth ones, (b, M - smooth_count)."""
+        """The box-constrained rows, after the smooth ones, (b, M - smooth_count)."""
         parts = [(box, term.count) for term in self.terms for box in term.boxes]
         if not parts:
             return BoxRows(*(np.empty((self.batch, 0)),) * 4)
@@ -144,11 +144,11 @@ class Form:
         return pieces_of(self.loss.functions[0], 0, first) + pieces_of(self.boxes, first, self.size)
 
     def by_piece(self, act: Callable[[Piece], Array]) -> Array:
-        """The array (b, M) of what `act` gives for each piece."""
+        """The array (b, M) of the results of `act` for each piece."""
         return act(self.pieces[0]) if len(self.pieces) == 1 else rows_of_blocks(self.batch, self.size, self.pieces, act)
 
     def by_block(self, act: Callable[[RowBlock], Array]) -> Array:
-        """The array (b, M) of what `act` gives for each block."""
+        """The array (b, M) of the results of `act` for each block."""
         return rows_of_blocks(self.batch, self.size, self.blocks, act)
 
     def forward(self, w: Array) -> Array:
@@ -198,7 +198,7 @@ class Form:
         return found
 
     def split_duals(self, of_terms: Sequence[Array]) -> Array:
-        """u (b, M) from the duals of the terms (b, m): clipped into the domain of f*, what is left going to a term's
+        """u (b, M) from the duals of the terms (b, m): clipped into the domain of f*, the remainder going to the term's
         next function."""
         found = large_array(self.batch, self.size)
         for term, spans, u in zip(self.terms, self.spans, of_terms, strict=True):
@@ -224,7 +224,7 @@ class Form:
         return part.knowing(**known)
 
     def knowing(self, **properties: object) -> Form:
-        """This form, with cached properties that are known already."""
+        """This form, with cached properties that are already known."""
         self.__dict__.update(properties)
         return self
 
@@ -239,7 +239,7 @@ class Form:
 
     @cached_property
     def scales(self) -> Scales:
-        """Typical size of the loss's z and u at w = 0: medians, which no outlier moves. Without a loss, from the
+        """Typical size of the loss's z and u at w = 0, by medians, robust to outliers. Without a loss, from the
         shifts."""
         if self.has_loss:
             return scales_of_loss(self.loss)
@@ -253,22 +253,22 @@ class Form:
 
     @cached_property
     def reference(self) -> Reference:
-        """The trivial fit, beside which a gap is judged."""
+        """The trivial fit, which the gap scale compares with."""
         return reference(self.loss, self.design.intercept, self.charged, self.design.curves)
 
     @property
     def charged(self) -> Array:
-        """What the ridge charges for a function as large as the targets' spread, (b,)."""
+        """The ridge penalty of a function as large as the targets' spread, (b,)."""
         return self.ridge * np.square(self.target_spread) / self.design.largest_under(self.penalty)
 
     def gap_scale(self, w: Array, gap: Array) -> Array:
-        """What a gap (b,) at w is relative to (gap_scale.py). Infinite without a loss."""
+        """The scale of a gap (b,) at w (gap_scale.py). Infinite without a loss."""
         z = self.forward(w)
         excess = self.by_piece(lambda piece: piece.rows.excess(z[:, piece.span]))
         return self.gap_scale_of(excess, 0.5 * np.vecdot(w, self.penalty * w), gap)
 
     def gap_scale_of(self, excess: Array, charged: Array, gap: Array) -> Array:
-        """`gap_scale` from f - min f of every row (b, M), and what the ridge charges for the point, (b,)."""
+        """`gap_scale` from f - min f of every row (b, M), and the ridge penalty of the point, (b,)."""
         if not self.has_loss:
             return np.full(self.batch, np.inf)
         others = excess[:, self.spans_of_terms[0].stop :]
@@ -276,7 +276,7 @@ class Form:
         return self.reference.scale(reduce(add, [excess[:, span] for span in self.spans[0]]), penalties, gap)
 
     def stationarity_cost(self, w: Array, residual: Array) -> Array:
-        """What a residual of P w + Aᵀu = 0 costs, (b,)."""
+        """The cost of a residual of P w + Aᵀu = 0 in the gap, (b,)."""
         return stationarity_cost(self.penalty, residual, w, self.w_scale)
 
     @cached_property
@@ -295,6 +295,6 @@ class Form:
 
     @property
     def proximal_term(self) -> Array:
-        """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
+        """A small curvature for unpenalised columns, (b, r), without which a Newton step may have none there."""
         curvature = FREE_COLUMN_CURVATURE * len(self.design.x) * self.scales.u / self.scales.z
         return np.where(self.penalty > 0, 0.0, curvature * self.column_square)

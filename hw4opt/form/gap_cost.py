@@ -1,6 +1,6 @@
-"""What solvers and folds count as the duality gap of a point: one price for rows, one for stationarity.
+"""The duality gap of a point as solvers and folds compute it: the cost of rows, and that of stationarity.
 
-The certificate has formulas of its own, so that it can contradict these.
+The certificate has separate formulas, so that it checks these.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import numpy as np
 
 from hw4opt.terms.base import EPS, Array
 
-DIFFERENCE_ROUNDING = 16 * EPS  # of the largest fitted value: what rounding makes of a difference that is 0
+DIFFERENCE_ROUNDING = 16 * EPS  # of the largest fitted value: the rounding of a difference that is 0
 
 
 def row_slack(slope: Array, u: Array, v: Array, quadratic: Array | float, price: Array) -> Array:
     """f(z) + f*(u) - z u of box-constrained quadratic rows, v = z - t; a violated constraint at price · |v|.
 
     slope    an element of ∂f(z), infinite where z is outside the domain
-    price    (b, 1) what blending back into the feasible set costs, some multiple of the largest |u|
+    price    (b, 1) the cost of blending back into the feasible set, a multiple of the largest |u|
     """
     p = slope
     if not np.isfinite(p).all():
@@ -25,11 +25,11 @@ def row_slack(slope: Array, u: Array, v: Array, quadratic: Array | float, price:
 
 
 def stationarity_cost(penalty: Array, residual: Array, w: Array, w_scale: Array) -> Array:
-    """What a residual of diag(penalty) w + Aᵀu = 0 costs, (b,): ½ residual²/penalty, and |residual|·max(|w|, w_scale)
+    """The cost of a residual of diag(penalty) w + Aᵀu = 0, (b,): ½ residual²/penalty, and |residual|·max(|w|, w_scale)
     on free columns."""
     if (penalty > 0).all():
         return 0.5 * (np.square(residual) / penalty).sum(axis=-1)
     safe = np.where(penalty > 0, penalty, 1.0)
     free = np.abs(residual) * np.maximum(np.abs(w), w_scale)
-    squared = np.square(np.where(penalty > 0, residual, 0.0))  # a residual on a free column may have no square
+    squared = np.square(np.where(penalty > 0, residual, 0.0))  # the square of a residual on a free column may overflow
     return np.where(penalty > 0, 0.5 * squared / safe, free).sum(axis=-1)

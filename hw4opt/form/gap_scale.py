@@ -1,4 +1,4 @@
-"""What a duality gap is relative to: what the fit explains.
+"""The scale of duality gaps: the part of the objective that the fit explains.
 
     gap_scale = max(min(P̂, max(E, R)), 1e-4 L)
     P̂ = Σ_i r_i + penalties of w,                r_i = f_i(z_i) - min f_i              of the loss's rows
@@ -6,13 +6,12 @@
     R = ridge · (interquartile range of the targets)²/max k(x, x)
     L = (number of ℓ_i > 0) · (the median of the positive ℓ_i)
 
-R is what the ridge charges for a function as large as the targets' spread: a gap of tol · R proves every prediction to
-√tol of that spread, whatever the fit explains. It matters where constraints that the trivial fit violates make E
-negative. z⁰ is the best constant where an intercept is free, else f = 0. In both sums the largest row counts as the
-second largest; a weight counts at most as 100 times the median weight, or as the second largest if that is more
-(weights that fall from one row to the next have a median that says nothing). So no row, however large its target or
-weight, lifts the scale above what the others explain; and a level, or a constant part of a loss, is in none of these
-sums.
+R is the ridge penalty of a function as large as the targets' spread: a gap of tol · R proves every prediction to √tol
+of that spread, for any fit. It matters if constraints that the trivial fit violates make E negative. z⁰ is the best
+constant if an intercept is free, else f = 0. In both sums the largest row counts as the second largest; a weight counts
+at most as 100 times the median weight, or as the second largest if that is more (the median of quickly decaying weights
+is not meaningful). So no row, however large its target or weight, raises the scale above that of the others; and a
+level, or a constant part of a loss, is not part of these sums.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 
 MIN_EXPLAINED_SHARE = 1e-4  # of L: the scale of a fit that explains nothing
-LARGEST_SHARE = 100.0  # medians: the most that one weight counts
-CONSTANT_FIT_ROWS = 512  # rows among which the best constant is looked for
+LARGEST_SHARE = 100.0  # largest weight, in medians
+CONSTANT_FIT_ROWS = 512  # rows among which the best constant is searched
 CONSTANT_FIT_STEPS = 8  # of Newton's method to the best constant of a smooth loss
 MAX_CONSTANT_FIT_STEP = 2.0  # in z
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The trivial fit: what its rows lose, ℓ_i (b, n), L and R (b,), and by what each row counts, (b, n)."""
+    """The trivial fit: the losses of its rows, ℓ_i (b, n), L and R (b,), and the weight of each row in sums, (b, n)."""
 
     lost: Array
     floor: Array
@@ -69,8 +68,7 @@ def scale_of(remains: Array, lost: Array, penalties: Array, gap: Array, charged:
 
 
 def reference(loss: TermRows, free_level: bool, charged: Array, curves: int = 1) -> Reference:
-    """The trivial fit of the loss; `free_level`: a constant, of every curve its own, costs nothing;  charged (b,):
-    R."""
+    """The trivial fit of the loss; `free_level`: a constant per curve has no penalty;  charged (b,): R."""
     constant = np.zeros((len(loss.offset), 1))
     if free_level:
         count = loss.count // curves
@@ -86,14 +84,14 @@ def reference(loss: TermRows, free_level: bool, charged: Array, curves: int = 1)
 
 
 def _without_largest(rows: Array) -> Array:
-    """Their sum, (b,), the largest taken for the second largest."""
+    """Their sum, (b,), with the largest replaced by the second largest."""
     if rows.shape[1] < 2:
         return rows.sum(axis=1)
     return np.minimum(rows, np.partition(rows, -2, axis=1)[:, -2:-1]).sum(axis=1)
 
 
 def _share(weights: Array) -> Array:
-    """By what each row counts so that no weight is above 100 medians and above the second largest."""
+    """The factor of each row that limits its weight to 100 medians, or the second largest if that is more."""
     second = -np.partition(-weights, 1, axis=1)[:, 1:2]
     most = np.maximum(LARGEST_SHARE * median_of_positive(weights)[:, None], second)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -117,7 +115,7 @@ def _median_and_count(values: Array) -> tuple[Array, np.ndarray]:
 
 
 def spread_rows(count: int) -> np.ndarray:
-    """The places of the rows, of so many, among which the best constant is looked for."""
+    """The indices of the rows among which the best constant is searched."""
     return np.linspace(0, count - 1, min(count, CONSTANT_FIT_ROWS)).astype(int)
 
 
@@ -143,7 +141,7 @@ def smooth_constant(rows: SmoothRows, steps: int = CONSTANT_FIT_STEPS) -> Array:
 
 
 def _zero_of_slopes(boxes: Sequence[BoxRows], count: int) -> Array:
-    """Where Σ f'(c) changes its sign, (b, 1): a rising piecewise linear function, walked from breakpoint to breakpoint.
+    """The zero of Σ f'(c), (b, 1), an increasing piecewise linear function, found by walking its breakpoints.
 
     A row adds low, from t + q low on (c - t)/q, and from t + q high on high; without curvature it jumps from low to
     high at t.

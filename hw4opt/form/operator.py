@@ -1,7 +1,7 @@
-"""The row operator A = S B of a form: every term's rows behind each other, visited a block at a time.
+"""The row operator A = S B of a form: the rows of all terms concatenated, processed a block at a time.
 
-Blocks are its own affair: rows of small forms keep their matrix, and neighbours that solvers treat alike share one;
-large forms make theirs from B when it is asked for.
+Small forms keep the matrices of their blocks, and adjacent rows of the same kind share one; large forms compute them
+from B on use.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows of one kind that are visited together: their places, and the segments that they are of."""
+    """Rows of one kind that are processed together: their indices, and their segments."""
 
     operator: RowOperator
     span: slice
@@ -63,7 +63,7 @@ class Block:
 
 
 class Spanned(Protocol):
-    """What stands at some places of the table of all rows."""
+    """The entries of an array over all rows at some indices."""
 
     @property
     def span(self) -> slice: ...
@@ -73,7 +73,7 @@ B = TypeVar("B", bound=Spanned)
 
 
 def rows_of_blocks(batch: int, size: int, blocks: Sequence[B], act: Callable[[B], Array]) -> Array:
-    """The array (batch, size) of what `act` gives for each block."""
+    """The array (batch, size) of the results of `act` for each block."""
     found = large_array(batch, size)
     if len(blocks) < FEWEST_ITEMS:
         for block in blocks:
@@ -88,8 +88,8 @@ def rows_of_blocks(batch: int, size: int, blocks: Sequence[B], act: Callable[[B]
 
 
 class RowOperator:
-    """A (M, r) over the maps' rows, for w (b, r) and u (b, M); kinds() tells the kind of functions of each map's rows,
-    which blocks go by."""
+    """A (M, r) over the maps' rows, for w (b, r) and u (b, M); kinds() is the kind of the functions of each map's rows,
+    by which blocks are formed."""
 
     def __init__(self, maps: Sequence[RowMap], kinds: Callable[[], Sequence[Hashable]], matrix: Array) -> None:
         self.base, self.kinds = matrix, kinds
@@ -99,7 +99,7 @@ class RowOperator:
 
     @cached_property
     def whole(self) -> Array | None:
-        """A, where it is small enough to be kept."""
+        """A, if it is small enough to be kept."""
         if not is_small(self.size, self.base.shape[1]):
             return None
         if len(self.segments) == 1:
@@ -186,7 +186,7 @@ class RowOperator:
         return sum(parts, np.zeros((len(weights), r, r)))
 
     def by_block(self, batch: int, act: Callable[[Block], Array]) -> Array:
-        """The array (batch, M) of what `act` gives for each block."""
+        """The array (batch, M) of the results of `act` for each block."""
         return rows_of_blocks(batch, self.size, self.blocks, act)
 
     @cached_property

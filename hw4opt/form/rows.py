@@ -17,7 +17,7 @@ from hw4opt.terms.base import Array
 class RowFunctions(ABC):
     """Convex functions f_i, each of its own z_i.
 
-    Attributes of both kinds: `shift`, where z counts from; `open`, (b, m) or (b, 1) bool, rows that depend on z (the
+    Attributes of both kinds: `shift`, the origin of z; `open`, (b, m) or (b, 1) bool, rows that depend on z (the
     others have weight 0, or are linear); `all_open`; and `largest_curvature`, an upper bound of f''.
     """
 
@@ -72,8 +72,7 @@ class RowFunctions(ABC):
 
 
 def cut_rows(array: Array, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> Array:
-    """Some columns of some problems, by their numbers, of an array (b, m) or (b, 1); one that all problems share stays
-    one."""
+    """Some columns of some problems, by index, of an array (b, m) or (b, 1); the latter stays (b, 1)."""
     if isinstance(batch, np.ndarray) and not array.strides[0]:
         array = np.broadcast_to(array[0], (len(batch), array.shape[1]))
     else:

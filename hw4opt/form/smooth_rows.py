@@ -17,7 +17,7 @@ LEAST_CURVATURE, LARGEST_SLOPE = 1e-290, 1e290  # of a row that is not a line, a
 
 @dataclass(frozen=True, eq=False)
 class SmoothRows(RowFunctions):
-    """A smooth loss: f(z) = weights·ℓ(z + offset, targets); a row of weight 0 counts nothing, though its ℓ be
+    """A smooth loss: f(z) = weights·ℓ(z + offset, targets); a row of weight 0 contributes 0, even if its ℓ is
     infinite."""
 
     term: Smooth
@@ -30,7 +30,7 @@ class SmoothRows(RowFunctions):
         return SmoothRows(self.term, *(cut_rows(array, columns, batch) for array in arrays))
 
     def in_units(self, size: Array, worth: Array) -> SmoothRows:
-        """Only the loss's unit: its own z has one already, so size must be 1."""
+        """Change only the unit of the loss: z of a smooth loss has its own unit, so size must be 1."""
         return SmoothRows(self.term, self.targets, self.offset, self.weights / worth)
 
     @property
@@ -47,7 +47,7 @@ class SmoothRows(RowFunctions):
 
     @property
     def settles_existence(self) -> bool:
-        """Whether a fit without ridge first settles that a minimum exists."""
+        """Whether a fit without ridge first checks that a minimum exists."""
         return isinstance(self.term, Likelihood) and self.term.existence
 
     @cached_property
@@ -79,10 +79,10 @@ class SmoothRows(RowFunctions):
         return self._weighted(value), self._weighted(slope), self._weighted(bend)
 
     def quadratic_at(self, z: Array, far: np.ndarray) -> BoxRows:
-        """The quadratics that touch f at z, to the second order; lines where f'' vanishes there.
+        """The second-order expansions of f at z; linear where f'' vanishes there.
 
-        Where a step may be `far` (b, 1), they bend at least as much as the one that is smallest where the row is: a
-        row of a bounded slope has no curvature far from there, and would be no obstacle.
+        If a step may be `far` (b, 1), their curvature is at least that of the quadratic through the row's minimum: a
+        row of bounded slope has almost no curvature far away, and would not limit the step.
         """
         slope, bend = (np.clip(one, -LARGEST_SLOPE, LARGEST_SLOPE) for one in (self.gradient(z), self.curvature(z)))
         if far.any():
@@ -100,7 +100,7 @@ class SmoothRows(RowFunctions):
         return self._weighted(self.term.slack(z + self.offset, p, self.targets))
 
     def slack_rounding(self, z: Array, u: Array, slack: Array) -> Array:
-        """What rounding of its own formula may do to the slack of each row."""
+        """A bound of the rounding of each row's slack by its own formula."""
         p = u / np.where(self.weights > 0, self.weights, 1.0)
         return self._weighted(self.term.slack_rounding(z + self.offset, p, self.targets)) + EPS * slack
 

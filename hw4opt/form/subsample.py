@@ -1,4 +1,4 @@
-"""The same form on a part of its rows: a cheap first guess for large problems."""
+"""The same form on a part of its rows: a cheap start for large problems."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def row_table(
     form: Form, gap_scale: Array | None = None, z: Array | None = None, far: np.ndarray | None = None
 ) -> RowTable:
-    """The form's rows; smooth ones are the quadratics that touch them at z (b, M), which then is needed, for steps that
-    may be `far` (b,).
+    """The form's rows; smooth ones are replaced by their second-order expansions at z (b, M), which is then required,
+    for steps that may be `far` (b,).
 
-    gap_scale (b,): what gaps are relative to, where it is not what the fit explains.
+    gap_scale (b,): the scale of gaps, if it is not that of the fit.
     """
     boxes, first, loss = form.boxes, form.smooth_count, form.loss.functions[0]
     if isinstance(loss, SmoothRows):

@@ -1,4 +1,4 @@
-"""The rows of one term, or of several that add up on the same rows."""
+"""The rows of one term, or of several that share their rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TermRows:
 
     @property
     def count(self) -> int:
-        """How many rows the term has."""
+        """The number of rows of the term."""
         return self.map.count
 
     @cached_property
@@ -41,7 +41,7 @@ class TermRows:
 
     @property
     def wordings(self) -> tuple[str, ...]:
-        """What sentences call the terms."""
+        """The terms' names in messages."""
         return tuple(instances[0].wording for instances in self.terms)
 
     @cached_property
@@ -54,13 +54,13 @@ class TermRows:
 
     @property
     def smooth(self) -> SmoothRows | None:
-        """The functions of a smooth loss; None of other terms."""
+        """The functions of a smooth loss; None for other terms."""
         first = self.functions[0]
         return first if isinstance(first, SmoothRows) else None
 
     @cached_property
     def boxes(self) -> tuple[BoxRows, ...]:
-        """The box-constrained functions; none of a smooth loss."""
+        """The box-constrained functions; none for a smooth loss."""
         return tuple(one for one in self.functions if isinstance(one, BoxRows))
 
     def cut(self, batch: np.ndarray) -> TermRows:
@@ -79,7 +79,7 @@ class TermRows:
         return reduce(add, [one.excess(z) for one in self.functions])
 
     def split(self, u: Array) -> dict[str, Array]:
-        """The dual of every term (b, m) from that of their sum: each takes what its own interval holds."""
+        """The dual of every term (b, m) from that of their sum: each takes as much as its interval allows."""
         if len(self.terms) == 1:
             return {self.names[0]: u}
         found, rest = {}, u

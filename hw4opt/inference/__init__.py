@@ -1,4 +1,4 @@
-"""What a fit says beside its optimum: standard errors, deviance, degrees of freedom, and the share it explains."""
+"""Statistics of a fit: standard errors, deviance, degrees of freedom, R², prediction intervals."""
 
 from hw4opt.inference.components import ComponentFit, component_fits, component_means, component_values, level_names
 from hw4opt.inference.degrees_of_freedom import degrees_of_columns, effective_degrees_of_freedom

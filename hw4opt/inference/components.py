@@ -1,6 +1,6 @@
-"""The components of a fitted sum: centered, so that each stands for itself.
+"""The centered components of a fitted sum.
 
-f(x) = intercept + Σ_j f_j(x_j),    Σ_i ω_i f_j(x_ij) = 0:    means move into the intercept, and no prediction changes.
+f(x) = intercept + Σ_j f_j(x_j),    Σ_i ω_i f_j(x_ij) = 0:    means move to the intercept; predictions do not change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ComponentFit(ReadOnly):
     columns            its x columns, by name
     hyperparameters    gamma, ridge and the weights of its terms
     effective_degrees_of_freedom    Σ_i ∂f_j(x_i)/∂y_i over the rows in use; None without a fit
-    fitted (n,)        f_j at the input rows, of weighted mean 0; of several curves (n, curves)
+    fitted (n,)        f_j at the input rows, of weighted mean 0; (n, curves) for several curves
     """
 
     name: str
@@ -35,14 +35,14 @@ class ComponentFit(ReadOnly):
 
 
 def component_values(problem: Problem, w: Array, x: Array) -> Array:
-    """f_j at new rows x (m, d), centered, (m, components), of several curves (m, components, curves); none of a design
-    that is no sum."""
+    """f_j at new rows x (m, d), centered: (m, components), or (m, components, curves) for several curves; no
+    components for a design that is not a sum."""
     return _values(problem, w, problem.features(x)) - component_means(problem, w)
 
 
 def component_means(problem: Problem, w: Array) -> Array:
-    """The weighted mean over the rows in use of every component as it is in w: (components,), of several curves
-    (components, curves)."""
+    """The weighted mean over the rows in use of every component before centering: (components,), or (components,
+    curves) for several curves."""
     weights = None if problem.weights is None else problem.weights[problem.weights > 0]
     values = _values(problem, w, problem.design.x)
     return np.average(values, axis=0, weights=weights) if values.size else np.zeros(0)
@@ -73,7 +73,7 @@ def _values(problem: Problem, w: Array, features: Array) -> Array:
 
 
 def level_names(context: Mapping[str, Any], names: ColumnNames, column: int, values: Array) -> list[str]:
-    """What levels (k,) of an x column are called: their names where `context` holds them, else the numbers."""
+    """The names of levels (k,) of an x column: those in `context`, else the numbers."""
     stored, columns = context.get("features") or [], names.x or ()
     own = (one for one in stored if "levels" in one and one.get("name") in columns[column : column + 1])
     named = next(own, None)

@@ -1,16 +1,16 @@
-"""Effective degrees of freedom of a fit: how far it follows its targets.
+"""Effective degrees of freedom of a fit: the sensitivity of its fitted values to the targets.
 
     df = Σ_i ∂f_i/∂y_i      (Efron 1986; Ye 1998)
 
-Where no row changes its state, f is a smooth function of y: rows of the loss with curvature h_i pull on f_i, rows
-without curvature whose dual lies between its bounds hold a_iᵀw at their breakpoint, and others do nothing. With E the
-held rows, N a basis of their null space, H = P + Σ h_i a_i a_iᵀ, and G that sum over the loss alone,
+As long as no row changes its state, f is a smooth function of y: rows with curvature h_i are quadratic in a_iᵀw, rows
+without curvature whose dual lies strictly between its bounds hold a_iᵀw at their breakpoint, and the others are linear.
+With E the held rows, N a basis of their null space, H = P + Σ h_i a_i a_iᵀ, and G that sum over the rows of the loss,
 
     df = tr((NᵀHN)⁺ NᵀGN) + (rank of E - rank of E without the loss's rows).
 
-Of squared loss with ridge that is the trace of the hat matrix; of the lasso the number of nonzero coefficients (Zou,
-Hastie and Tibshirani 2007), of quantile regression that of interpolated rows (Koenker, Ng and Portnoy 1994), of total
-variation the number of pieces (Tibshirani and Taylor 2012).
+For squared loss with ridge that is the trace of the hat matrix; for the lasso, the number of nonzero coefficients (Zou,
+Hastie and Tibshirani 2007); for quantile regression, the number of interpolated rows (Koenker, Ng and Portnoy 1994);
+for total variation, the number of pieces (Tibshirani and Taylor 2012).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numpy as np
 from hw4opt.form import BoxRows, Form, Rows
 from hw4opt.terms.base import Array
 
-HELD_RANK_TOLERANCE = 1e-12  # singular value of unit rows, beside the largest, below which one depends on the others
-NEGLIGIBLE_EIGENVALUE = 1e-12  # of NᵀHN with unit diagonal, beside the largest
+HELD_RANK_TOLERANCE = 1e-12  # singular value of unit rows, relative to the largest, below which they are dependent
+NEGLIGIBLE_EIGENVALUE = 1e-12  # of NᵀHN with unit diagonal, relative to the largest
 
 
 class _Rows(NamedTuple):
-    """What some rows come to: Σ h a aᵀ (r, r), and a triangle (m, r) whose null space is that of the held ones."""
+    """The sums over some rows: Σ h a aᵀ (r, r), and a triangle (m, r) whose null space is that of the held rows."""
 
     gram: Array
     held: Array
@@ -44,7 +44,7 @@ class _Rows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Response:
-    """How w follows y: Σ h a aᵀ and the held rows of the loss and of all else, and N (NᵀHN)⁺ Nᵀ = moved movedᵀ."""
+    """The derivative of w by y: Σ h a aᵀ and the held rows, of the loss and of all else; N(NᵀHN)⁺Nᵀ = moved movedᵀ."""
 
     loss: _Rows
     others: _Rows
@@ -85,9 +85,9 @@ def effective_degrees_of_freedom(form: Form, w: Array, u: Array) -> float:
 
 
 def degrees_of_columns(form: Form, w: Array, u: Array) -> Array:
-    """Σ_i a_ij ∂w_j/∂y_i over the loss's rows, (r,): what each column adds to the effective degrees of freedom.
+    """Σ_i a_ij ∂w_j/∂y_i over the loss's rows, (r,): the share of each column in the effective degrees of freedom.
 
-    Held rows E of the loss move w by (I - N(NᵀHN)⁺NᵀH) E⁺; of dependent ones the smallest such w counts.
+    The derivative of w by the targets of held rows E is (I - N(NᵀHN)⁺NᵀH) E⁺; of dependent rows, the smallest such w.
     """
     found = _Response.of(form, w, u)
     smooth = np.einsum("ij,ij->i", found.moved, found.loss.gram.T @ found.moved)
@@ -103,7 +103,7 @@ def degrees_of_columns(form: Form, w: Array, u: Array) -> Array:
 
 def _states(rows: Rows, z: Array, u: Array) -> tuple[Array, Array]:
     """The curvature of each row, and 1 where it is held: without curvature, and its dual farther from its bounds than z
-    from the breakpoint, both beside the largest such."""
+    is from the breakpoint, both distances relative to the largest of their kind."""
     curvature = rows.curvature(z[None])[0]
     if not isinstance(rows, BoxRows):
         return curvature, np.zeros(len(z))
@@ -115,7 +115,7 @@ def _states(rows: Rows, z: Array, u: Array) -> tuple[Array, Array]:
 
 
 def _null_space(rows: Array) -> tuple[Array, int]:
-    """An orthonormal basis (r, r - rank) of the null space of rows (m, r), taken at unit length, and their rank."""
+    """An orthonormal basis (r, r - rank) of the null space of rows (m, r), normalized first, and their rank."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = rows[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0]
     if not len(unit):

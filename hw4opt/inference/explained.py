@@ -1,4 +1,4 @@
-"""How much of the targets a fit explains, beside the best constant."""
+"""The share of the targets' variation that a fit explains, compared with the best constant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 
-CONSTANT_STEPS = 60  # of Newton's method, at most two of z each: through every linear predictor of counts
+CONSTANT_STEPS = 60  # of Newton's method, of at most 2 in z each: enough for every linear predictor of counts
 
 
 def r_squared(fitted: Array, y: Array, weights: Array | None = None) -> float | None:
@@ -25,7 +25,7 @@ def deviance_explained(
 ) -> float | None:
     """1 - deviance/deviance of the best constant, both by the loss; None where the constant explains everything.
 
-    predictor (n,) holds the offset (n,), and so does that of the constant.   (Cameron and Windmeijer 1997.)
+    predictor (n,) includes the offset (n,), and so does that of the constant.   (Cameron and Windmeijer 1997.)
     """
     y = loss.check_targets(y)
     weights = np.ones(len(y)) if weights is None else weights

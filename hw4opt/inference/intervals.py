@@ -22,11 +22,11 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_word
 
 METHODS = ("base", "plus", "minmax")
-BLOCK_ENTRIES = 2_000_000  # rows × new points that are looked at together
+BLOCK_ENTRIES = 2_000_000  # rows × new points that are processed together
 
 
 def refusal(loss: Loss) -> str | None:
-    """Why fits with this loss have no intervals, or None."""
+    """The reason why fits with this loss have no intervals, or None."""
     if isinstance(loss, Likelihood) and loss.classifies:
         return f"an interval holds numbers, and the targets of {loss.name} are labels of two classes"
     if len(loss.curves) > 1:
@@ -35,12 +35,12 @@ def refusal(loss: Loss) -> str | None:
 
 
 def rank(level: float, rows: int) -> int:
-    """k = ⌈level (rows + 1)⌉ of the decimal that `level` is written as; above `rows`, there is no finite interval."""
+    """k = ⌈level (rows + 1)⌉, with `level` taken as the decimal that it prints; above `rows`, no interval is finite."""
     return math.ceil(Fraction(repr(float(level))) * (rows + 1))
 
 
 def checked_levels(level: float | Sequence[float], rows: int) -> list[float]:
-    """The levels; raises `InputError` for one that is not between 0 and 1, or that so few rows cannot give."""
+    """The levels; raises `InputError` for one that is not between 0 and 1, or that needs more rows."""
     levels = [float(one) for one in level] if isinstance(level, Sequence | np.ndarray) else [float(level)]
     if not levels:
         raise InputError("level holds no number; give one or more between 0 and 1")
@@ -56,7 +56,7 @@ def checked_levels(level: float | Sequence[float], rows: int) -> list[float]:
 
 
 def errors(problem: Problem) -> Array:
-    """|y_i - m_i(x_i)| of the n rows with a weight above 0, which have held-out fits; of a likelihood, of its mean."""
+    """|y_i - m_i(x_i)| of the n rows with a weight above 0, by held-out fits; for likelihoods, m_i is the mean."""
     fits, design, loss, data = _fits(problem), problem.design, problem.loss, problem.data
     z = np.full(len(fits.fold_of), problem.level)
     step = max(1, BLOCK_ENTRIES // fits.w.shape[1])
@@ -96,7 +96,7 @@ def interval_ends(
 
 
 def caveats(problem: Problem) -> list[str]:
-    """Sentences on what the guarantees of intervals ask for and the problem's held-out fits do not have."""
+    """Sentences on the conditions of the intervals' guarantees that the problem's held-out fits do not meet."""
     fits, found = _fits(problem), []
     if fits.unproven:
         found.append(f"{fits.unproven} of the {fits.folds} held-out fits behind the intervals are not proven")

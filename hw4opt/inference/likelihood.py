@@ -1,4 +1,4 @@
-"""What a likelihood says beside its maximum: its value, the deviance, and standard errors of what is identified."""
+"""Statistics of a maximum-likelihood fit: log-likelihood, deviance, and standard errors of identified coefficients."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from hw4opt.running.threads import parallel_map
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 
-OVERDISPERSION = 1.5  # dispersion from which counts are said to be no Poisson counts
+OVERDISPERSION = 1.5  # dispersion from which a warning says that counts vary more than Poisson counts
 
 
 @dataclass(frozen=True, eq=False)
 class Inference(StandardErrors):
-    """Of a fit by maximum likelihood, weights counted as repetitions of rows; the standard errors, and
+    """Statistics of a fit by maximum likelihood, with weights as repetitions of rows: the standard errors, and
 
-    log_likelihood    Σ ω_i log p(y_i), with everything that the loss leaves out (of counts, log y!)
-    deviance          twice what it falls short of the best that any means could reach
-    dispersion        Σ ω (y - μ)²/var(μ) over the degrees of freedom: 1 for counts that are Poisson; None without
+    log_likelihood    Σ ω_i log p(y_i), including the terms that the loss leaves out (for counts, log y!)
+    deviance          2 (log-likelihood of the saturated model - log_likelihood)
+    dispersion        Σ ω (y - μ)²/var(μ) over the degrees of freedom, about 1 for Poisson counts; None without
                       degrees of freedom
     """
 
@@ -35,15 +35,14 @@ class Inference(StandardErrors):
 
 
 def infer(problem: Problem, w: Array, rank: int, names: Sequence[str], errors: str = ERRORS[0]) -> Inference:
-    """Log-likelihood, deviance and standard errors of a likelihood at w (r,); `rank` of the columns, which are called
-    `names`.
+    """Log-likelihood, deviance and standard errors of a likelihood at w (r,); `rank` and `names` are of the columns.
 
     With I = Xᵀ diag(ω f'') X, the covariance is
         information   I⁻¹
         dispersion    φ I⁻¹, φ the dispersion: that of a quasi-likelihood (Wedderburn 1974)
-        sandwich      I⁻¹ (Σ ω f'² x xᵀ) I⁻¹, right also where the variance is not the law's (HC0: Huber 1967, White
-                      1980)
-    Raises `InputError` for another word.
+        sandwich      I⁻¹ (Σ ω f'² x xᵀ) I⁻¹, consistent also where the variance is not that of the model (HC0: Huber
+                      1967, White 1980)
+    Raises `InputError` for any other word.
     """
     if errors not in ERRORS:
         raise InputError(f"errors is {errors!r}; there are {', '.join(ERRORS)}")

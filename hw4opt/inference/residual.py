@@ -16,15 +16,15 @@ from hw4opt.losses.quantile import Quantile
 from hw4opt.problem import Problem
 from hw4opt.terms.base import Array
 
-NORMAL_QUARTILES = 1.34  # their distance, in σ
-CONFIDENCE = 0.95  # of the interval that the bandwidth is the best for
+NORMAL_QUARTILES = 1.34  # the distance between the quartiles, in σ
+CONFIDENCE = 0.95  # level of the interval that the bandwidth is optimal for
 
 
 def infer_from_residuals(
     problem: Problem, w: Array, rank: int, names: Sequence[str], errors: str | None = None
 ) -> StandardErrors | None:
-    """Standard errors at w (r,) of a linear design; `rank` of the columns, which are called `names`. None for losses
-    that have none.
+    """Standard errors at w (r,) of a linear design; `rank` and `names` are those of the columns. None for losses that
+    have none.
 
     With r_i = y_i - f_i, n = Σ ω and p the rank, the covariance is
         squared, dispersion    Σ ω r²/(n - p) (XᵀΩX)⁻¹, the classical one
@@ -34,7 +34,7 @@ def infer_from_residuals(
         quantile, sandwich     (XᵀX)⁻¹ (Σ d x xᵀ) (XᵀX)⁻¹, √d = tau/f where r > 0, else (1 - tau)/f; f the density
                                of the residuals at 0 by Epanechnikov's kernel   (Greene 2012, 7.3.2; its bandwidth: Hall
                                and Sheather 1988)
-    errors    one of these words; None: the first. Raises `InputError` for another.
+    errors    one of these words; None: the first for the loss. Raises `InputError` for any other.
     """
     kinds = kinds_of(problem.loss)
     if not kinds:

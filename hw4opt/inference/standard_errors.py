@@ -16,7 +16,7 @@ from hw4opt.problem import Problem
 from hw4opt.terms import Likelihood, Loss
 from hw4opt.terms.base import Array
 
-ERRORS = ("information", "dispersion", "sandwich")  # what those of a likelihood are made of, the default first
+ERRORS = ("information", "dispersion", "sandwich")  # the kinds for a likelihood, the default first
 OF_RESIDUAL_LOSSES = {Squared: ("dispersion", "sandwich"), Huber: ("sandwich",), Quantile: ("sandwich",)}
 SINGULAR_PIVOT = (
     1e-13  # squared pivot or eigenvalue of the information with unit diagonal below which a direction is not identified
@@ -26,11 +26,11 @@ UNIDENTIFIED_SHARE = 1e-6  # share of a coefficient that may lie in such directi
 
 @dataclass(frozen=True, eq=False)
 class StandardErrors:
-    """Of the coefficients of a linear design.
+    """Standard errors of the coefficients of a linear design.
 
-    errors            which they are, one of `ERRORS`
+    errors            their kind, one of `ERRORS`
     standard_errors   [intercept, coef …] in units of the raw x; NaN for a coefficient that is not identified, None
-                      where there are none
+                      if there are none
     reason            why some or all are missing
     """
 
@@ -40,27 +40,26 @@ class StandardErrors:
 
 
 def kinds_of(loss: Loss) -> tuple[str, ...]:
-    """The kinds of standard errors that fits by this loss have, the default first; none of them for some losses."""
+    """The kinds of standard errors that fits by this loss have, the default first; () for losses without."""
     return ERRORS if isinstance(loss, Likelihood) else OF_RESIDUAL_LOSSES.get(type(loss), ())
 
 
 def withheld(problem: Problem, form: Form, optimum: str) -> str | None:
-    """Why a fit has no standard errors at all: it is no `optimum`, as in "maximum of the likelihood"."""
+    """Why a fit has no standard errors at all, or None; `optimum` as in "maximum of the likelihood"."""
     if problem.kernel is not None:
         return (
-            "a kernel design has no coefficients to speak of; the prediction error bound tells "
-            "how far the fit is from the optimum"
+            "a kernel design has no coefficients; the prediction error bound tells how far the fit is from the optimum"
         )
     if problem.ridge > 0 or len(form.terms) > 1:
         names = [*(["ridge"] if problem.ridge > 0 else []), *(name for term in form.terms[1:] for name in term.names)]
-        return f"the fit is no {optimum} alone ({', '.join(names)} takes part)"
+        return f"the fit is not the {optimum} alone ({', '.join(names)} takes part)"
     return None
 
 
 def standard_errors(
     problem: Problem, bread: Array, meat: Array | None, rank: int, names: Sequence[str]
 ) -> tuple[Array | None, str | None]:
-    """Those of the coefficients that are identified, NaN for the others, which the reason names.
+    """Standard errors of the identified coefficients, NaN for the others, which `reason` names.
 
     The covariance is M⁻¹, or with `meat` S the sandwich M⁻¹ S M⁻¹; M and S (r, r) are those of w.
     """
@@ -88,8 +87,8 @@ def standard_errors(
 
 
 def _inverse_root(unit: Array, rank: int) -> tuple[Array, Array]:
-    """H with H Hᵀ = M⁻¹ on the span of M, which has a unit diagonal, and an orthonormal basis of what M says nothing
-    of, as columns."""
+    """H with H Hᵀ = M⁻¹ on the range of M, which has a unit diagonal, and an orthonormal basis of M's null space, as
+    columns."""
     if rank == len(unit):
         try:
             lower = np.linalg.cholesky(unit)

@@ -1,4 +1,4 @@
-"""What a kernel is.
+"""The base class of kernels.
 
 Points are rows of (m, d) arrays, and gamma is in units of the raw x.
 """
@@ -28,11 +28,11 @@ class Kernel(ABC):
     gamma may be a sequence, one per column of x in their order, where the class has `gamma_by_column`: x_j is then
     measured in units of gamma_j^(-1/gamma_power), and gamma is 1.
 
-    name          what it is called in sentences, hyper-parameters and model files; of the classes in this folder, the
-                  name of the file, which is the name on the command line
-    usage         what help texts show of it; "": the name with the parameters' defaults
+    name          in messages, hyper-parameters and model files; for the classes in this folder, the name of the file
+                  and on the command line
+    usage         its form in help texts; "": the name with the parameters' defaults
     gamma_power   gamma is in units of 1/x^gamma_power
-    has_gamma     whether gamma is a hyper-parameter of it
+    has_gamma     whether gamma is one of its hyper-parameters
     """
 
     name: ClassVar[str] = ""
@@ -59,38 +59,38 @@ class Kernel(ABC):
 
     @property
     def rate(self) -> float:
-        """gamma; of several, the largest."""
+        """gamma, or the largest of several."""
         return max(self.gamma) if isinstance(self.gamma, tuple) else self.gamma
 
     @property
     def gammas(self) -> tuple[float, ...]:
-        """Those of the columns; () where one serves all."""
+        """One gamma per column; () if there is one for all."""
         return self.gamma if isinstance(self.gamma, tuple) else ()
 
     @property
     def label(self) -> str:
-        """What its hyper-parameters go by besides gamma: the name."""
+        """The prefix of its hyper-parameters except gamma: the name."""
         return self.name
 
     @property
     def length(self) -> float:
-        """The distance in x over which k(x, ·) varies; infinite where it varies everywhere alike."""
+        """The distance in x over which k(x, ·) varies; infinite for kernels without a length."""
         return float(self.rate ** (-1.0 / self.gamma_power))
 
     @property
     def polynomial_degree(self) -> int | None:
-        """The degree of the polynomials that k(x, ·) spans; None where they are no polynomials."""
+        """The degree of the polynomials that k(x, ·) spans; None if they are not polynomials."""
         return None
 
     @property
     def expansion(self) -> list[Fraction] | None:
-        """c_0, c_1, … of k = Σ_j c_j (x z)^j along the only column; None where k is no such polynomial."""
+        """c_0, c_1, … of k = Σ_j c_j (x z)^j for one column; None if k is not such a polynomial."""
         return None
 
     @property
     def functional_order(self) -> int | None:
-        """The highest derivative along the only column that a shape at every x can be about; None where nothing can be
-        proven there."""
+        """The highest derivative, for one column, that a shape at every x may constrain; None if nothing can be
+        proven."""
         return None
 
     @property
@@ -115,8 +115,8 @@ class Kernel(ABC):
         raise self._no_derivative()
 
     def along(self, distance: Array, highest: int) -> list[Array]:
-        """The derivatives of k by a signed distance x - z along the only column, of order 0 … highest, in its type;
-        raises `RefusedError` for a kernel without."""
+        """The derivatives of k by a signed distance x - z of one column, of order 0 … highest, in its type; raises
+        `RefusedError` for a kernel without."""
         raise self._no_derivative()
 
     def derivative(self, x: Array, z: Array, first: int, second: int) -> Array:
@@ -130,7 +130,7 @@ class Kernel(ABC):
         raise self._no_derivative()
 
     def largest(self, order: int) -> tuple[float, float]:
-        """Upper bounds of the order-th derivative in `along`, and of what rounding may do to it, in units of the type's
+        """Upper bounds of the order-th derivative in `along`, and of its rounding error in units of the type's
         epsilon."""
         raise self._no_derivative()
 

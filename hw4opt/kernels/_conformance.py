@@ -1,5 +1,4 @@
-"""Whether a kernel is one, and its derivatives are those of its values: what every kernel of this package is tested
-by."""
+"""Check of a kernel and its derivatives, used by the tests and for users' own kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from hw4opt.terms.requirements import class_fault
 COLUMN_COUNTS = (1, 2, 4)  # columns of x
 X_SPREADS = (0.1, 1.0, 10.0)  # spreads of x, in lengths of the kernel
 KERNEL_DIFFERENCE_STEP = 1e-6  # of differences, in lengths of the kernel
-DIFFERENCE_ERROR = 1e-6  # of the largest entry: what a difference of two values may be off by
+DIFFERENCE_ERROR = 1e-6  # of the largest entry: the allowed error of a difference of two values
 
 
 def check_kernel(kernel: Kernel | type[Kernel]) -> None:
@@ -26,9 +25,9 @@ def check_kernel(kernel: Kernel | type[Kernel]) -> None:
 
     kernel    the kernel with its parameters, or its class, which is then taken with its defaults
 
-    Looked at on random points: shapes, symmetry, the diagonal, positive semidefinite Gram matrices, gamma's unit, and,
-    of a kernel that gives derivatives, `slope` and `cross_slope` against differences and the Gram matrix of values and
-    slopes.
+    Checked on random points: shapes, symmetry, the diagonal, positive semidefinite Gram matrices, the unit of gamma,
+    and, for a kernel with derivatives, `slope` and `cross_slope` against differences, and the Gram matrix of values
+    and slopes.
     """
     made = _made(kernel)
     check_dataclass(made)
@@ -38,7 +37,7 @@ def check_kernel(kernel: Kernel | type[Kernel]) -> None:
                 check(made)
         except InputError:
             raise
-        except Exception as error:  # whatever a user's code raises
+        except Exception as error:  # any exception of a user's code
             raise InputError(f"{made.name}: {check.__name__} ends with {type(error).__name__}: {error}") from error
 
 
@@ -75,8 +74,8 @@ def check_parameters(kernel: Kernel) -> None:
 
 
 def check_values(kernel: Kernel) -> None:
-    """`gram` is a symmetric function of two points, whatever else is in the arrays, and `diagonal` has it at equal
-    ones."""
+    """`gram` is a symmetric function of two points, independent of the arrays' other points; `diagonal` is its value at
+    equal points."""
     for x, z in _clouds(kernel):
         before = x.copy()
         gram = kernel.gram(x, z)
@@ -98,7 +97,7 @@ def check_values(kernel: Kernel) -> None:
 
 
 def check_derivatives(kernel: Kernel) -> None:
-    """`slope` and `cross_slope` are the derivatives, apart from kinks of the second one at equal points."""
+    """`slope` and `cross_slope` are the derivatives, except at equal points where the second may have a kink."""
     if not kernel.is_differentiable:
         return
     h = KERNEL_DIFFERENCE_STEP * _unit(kernel)
@@ -132,7 +131,7 @@ def check_derivatives(kernel: Kernel) -> None:
 
 
 def check_degree(kernel: Kernel) -> None:
-    """Where `polynomial_degree` is a number, k(·, z) is a polynomial of that degree."""
+    """If `polynomial_degree` is a number, k(·, z) is a polynomial of that degree."""
     degree = kernel.polynomial_degree
     if degree is None:
         return

@@ -1,4 +1,4 @@
-"""Kernels of the distance of two points."""
+"""Kernels that depend on the distance of two points."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 from hw4opt.kernels._base import Kernel
 from hw4opt.terms.base import Array
 
-LARGEST_SQUARE = 1e200  # exp(-√s) is 0 from there on, and √s times it, too: ∞ times it would not be
+LARGEST_SQUARE = 1e200  # exp(-√s) is 0 beyond, and so is √s times it, but not ∞ times it
 
 
 @dataclass(frozen=True)
 class Radial(Kernel):
     """k = φ(s), s = ‖x - z‖², φ(0) = 1.
 
-    A subclass gives `profile`. x and z are measured in 1/unit, where gamma is near 1: squares of 1e-200 or 1e200 would
-    be 0 or infinite. With a gamma per column, s = Σ_j (gamma_j/gamma) (x_j - z_j)², gamma the largest.
+    A subclass defines `profile`. x and z are measured in units in which gamma is near 1, because squares of 1e-200 or
+    1e200 underflow or overflow. With one gamma per column, s = Σ_j (gamma_j/gamma) (x_j - z_j)², gamma the largest.
     """
 
     gamma_by_column: ClassVar[bool] = True
@@ -36,7 +36,7 @@ class Radial(Kernel):
 
     @property
     def _unit(self) -> tuple[Array | float, float]:
-        """(unit of every column, gamma/unit²); where one serves all a power of two, so that nothing is rounded."""
+        """(unit of every column, gamma/unit²); one unit for all is a power of two, so that nothing is rounded."""
         _, exponent = math.frexp(self.rate)
         unit = math.ldexp(1.0, exponent // 2)
         columns = np.sqrt(np.array(self.gammas) / self.rate) if self.gammas else 1.0
@@ -44,7 +44,7 @@ class Radial(Kernel):
 
     def gram(self, x: Array, z: Array) -> Array:
         unit, gamma = self._unit
-        with np.errstate(over="ignore"):  # what is too far apart to be squared is unrelated
+        with np.errstate(over="ignore"):  # the square of a distance too large overflows, and k is 0
             return self.profile(square_distance(unit * x, unit * z), gamma, 0)
 
     def diagonal(self, x: Array) -> Array:

@@ -33,7 +33,7 @@ class Laplacian(Decaying):
 
     @property
     def functional_order(self) -> int:
-        """0: f has kinks."""
+        """0: f may have kinks."""
         return 0
 
     def decay(self, kind: type[np.floating]) -> tuple[np.floating, Array]:

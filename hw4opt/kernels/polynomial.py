@@ -29,7 +29,7 @@ class Polynomial(Kernel):
 
     @property
     def length(self) -> float:
-        """Infinite: a polynomial varies everywhere alike."""
+        """Infinite: a polynomial kernel has no length."""
         return math.inf
 
     @property
@@ -42,7 +42,7 @@ class Polynomial(Kernel):
         degree = int(self.degree)
         if drop > degree:
             return np.zeros((len(x), len(z)))
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where the basis is built
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite values are refused where the basis is built
             return (
                 math.perm(degree, drop)
                 * np.float64(self.rate) ** drop
@@ -71,13 +71,13 @@ class Polynomial(Kernel):
 
     @property
     def functional_order(self) -> int:
-        """2: of a convex one."""
+        """2, for convex functions."""
         return 2
 
     def derivative(self, x: Array, z: Array, first: int, second: int) -> Array:
         """By the rule of Leibniz, from ∂^second/∂z^second k = degree!/(degree - second)! gamma^second x^second (…)."""
         total = np.zeros((len(x), len(z)), dtype=np.result_type(x, z))
-        for inner in range(min(first, second) + 1):  # how often x^second is differentiated
+        for inner in range(min(first, second) + 1):  # the number of derivatives that x^second takes
             outer = first - inner
             factor = math.comb(first, inner) * math.perm(second, inner)
             total += factor * x ** (second - inner) * z[:, 0] ** outer * self._power(x, z, second + outer)

@@ -12,9 +12,9 @@ import numpy as np
 from hw4opt.kernels import Radial
 from hw4opt.terms.base import Array
 
-HERMITE_GRID = np.linspace(0, 9, 4_001)  # |t| at which the largest values are looked for
+HERMITE_GRID = np.linspace(0, 9, 4_001)  # |t| at which the largest values are searched
 HERMITE_GRID.setflags(write=False)
-BETWEEN_GRID = 1.01  # what they may be larger between its points
+BETWEEN_GRID = 1.01  # factor by which they may be larger between these points
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RBF(Radial):
 
     @property
     def functional_order(self) -> int:
-        """2: of a convex one."""
+        """2, for convex functions."""
         return 2
 
     def along(self, distance: Array, highest: int) -> list[Array]:
@@ -56,9 +56,9 @@ class RBF(Radial):
 
 @cache
 def _largest(order: int) -> tuple[float, float]:
-    """Those for gamma = 1, from the recursion with every sign positive.
+    """The bounds for gamma = 1, from the recursion with every sign positive.
 
-    A distance, the product of three and an exponential (4 ulp) are off by 4 t² + 4 epsilons, every step by 6 more.
+    The error of a distance, a product of three and an exponential (4 ulp) is 4 t² + 4 epsilons, and 6 more per step.
     """
     t, sizes = HERMITE_GRID, [np.exp(-np.square(HERMITE_GRID))]
     for step in range(order):

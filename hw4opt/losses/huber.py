@@ -16,12 +16,12 @@ EFFICIENT_DELTA = 1.345  # in σ: 95 % of least squares' efficiency for normal n
 class Huber(PiecewiseQuadratic, Loss):
     """Σ h(z),  h(z) = z² if |z| ≤ delta, else 2 delta |z| - delta²;  z = fitted - y of shape (n,).
 
-    cvxpy's scale, twice scikit-learn's; delta > 0 in units of y.   (Huber 1964; assignment 2b has delta = 1.)
+    The scale is cvxpy's, twice scikit-learn's; delta > 0 in units of y.   (Huber 1964; assignment 2b has delta = 1.)
 
-    delta = "auto": 1.345 σ, fixed once when a `Problem` is made of it (its `loss` holds the number), so that folds and
-    paths keep it; σ is the noise of all rows of weight above 0, as `hw4opt.problem.noise.noise_size` estimates it: from
-    differences of neighbours in x in one column, from a least median of squares fit in several. Outside a problem such
-    a loss has no value; asking for one raises `InputError`.
+    delta = "auto": 1.345 σ, fixed when a `Problem` is made (its `loss` has the number), so that folds and paths share
+    it; σ is the noise of the rows of weight above 0 by `hw4opt.problem.noise.noise_size`: from differences of
+    neighbours in x for one column, from a least median of squares fit for several. Outside a problem such a loss cannot
+    be evaluated: that raises `InputError`.
     """
 
     name: ClassVar[str] = "huber"

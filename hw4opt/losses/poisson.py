@@ -14,8 +14,8 @@ from hw4opt.terms.laws import Law, law_of
 from hw4opt.validation.arguments import is_number
 from hw4opt.validation.arrays import broadcast, real_array
 
-MODERATE_COUNT = 1e6  # counts whose loss keeps nine digits beside y log y
-LARGE_COUNT = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is nothing
+MODERATE_COUNT = 1e6  # counts whose loss keeps nine digits relative to y log y
+LARGE_COUNT = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is negligible
 RATE_HALVINGS = 10  # of the truncated law's cvxpy model
 SERIES_TERMS = 8  # of the series that is left after them
 
@@ -25,17 +25,15 @@ class Poisson(Likelihood):
     """Σ exp(z_i) - y_i z_i,  z = fitted (log of the rate, offset included) of shape (n,), counts y = 0, 1, …; with
     `quasi` any y ≥ 0.
 
-    This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' =
-    exp(z) > 0 row by row, and z = Xw + offset is affine, so the Hessian Xᵀ diag(exp z) X is positive semidefinite
-    everywhere. Every local maximum of the likelihood is therefore a global one, unique where X has full column rank,
-    and Newton's method with a line search finds it; that a maximum exists at all is another question
-    (hw4opt.proof.existence). Conjugate: μ log μ - μ with μ = u + y ≥ 0.   (Assignment 1a; McCullagh and Nelder 1989,
-    ch. 6.)
+    This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without the constant Σ log y_i!. It is convex in w: f'' = exp(z) > 0 row
+    by row, and z = Xw + offset is affine, so the Hessian Xᵀ diag(exp z) X is positive semidefinite everywhere. Every
+    local maximum of the likelihood is therefore a global one, unique if X has full column rank, and Newton's method
+    with a line search finds it. Whether a maximum exists is checked by hw4opt.proof.existence. Conjugate: μ log μ - μ
+    with μ = u + y ≥ 0.   (Assignment 1a; McCullagh and Nelder 1989, ch. 6.)
 
-    With `truncated` the counts are those of rows that were seen because they are at least 1, y = 1, 2, …; with `quasi`
-    any y ≥ 1:
+    With `truncated` only rows with y ≥ 1 were observed, y = 1, 2, …; with `quasi` any y ≥ 1:
         Σ log(exp(exp z_i) - 1) - y_i z_i,    that is -log Π λ^y e^(-λ)/(y! (1 - e^(-λ))), without Σ log y_i!
-    f'' is the variance of that law, so that it is convex, too; its mean is λ/(1 - e^(-λ)).   (hw4opt.terms.laws)
+    f'' is the variance of that law, so it is convex, too; its mean is λ/(1 - e^(-λ)).   (hw4opt.terms.laws)
     """
 
     name: ClassVar[str] = "poisson"
@@ -103,15 +101,15 @@ class Poisson(Likelihood):
         return self.law.divergence(z, np.maximum(u + above, 0.0), u - (self.law.rise(z) - above))
 
     def excess(self, z: Array, y: Array) -> Array:
-        """Half the deviance; from the parts themselves as long as they are no larger than MODERATE_COUNT."""
+        """Half the deviance; computed from its parts as long as they are at most MODERATE_COUNT."""
         if not y.max(initial=0.0) <= MODERATE_COUNT:
             return self.slack(z, np.zeros_like(z), y)
         above = self._above(y)
         return np.maximum(self.law.cumulant(z) - above * z + self.law.conjugate(above), 0.0)
 
     def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
-        """The mean at z is off by its last digit, as u + y is, and the slack by the way between the two parameters
-        times that, about."""
+        """The rounding of the slack: about the distance of the two parameters times that of the mean at z and of u +
+        y."""
         rise, above = self.law.rise(z), self._above(y)
         lacking = u - (rise - above)
         if not self.truncated:
@@ -124,8 +122,8 @@ class Poisson(Likelihood):
         return np.maximum(u, -self._above(y))
 
     def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
-        """z + step c'(z) = v + step (y - least): Newton's method from the right, where it falls, for c' is convex and
-        rises."""
+        """z + step c'(z) = v + step (y - least): Newton's method from the right, where it decreases monotonically,
+        since c' is convex and increasing."""
         v, y, step = broadcast(v=v, y=y, step=step)
         level = v + step * self._above(y)
         z = _log_prox(level, 0.5 * step if self.truncated else step)  # c' ≥ μ/2
@@ -145,7 +143,7 @@ class Poisson(Likelihood):
         return self.law.least + self.law.rise(z)
 
     def without_offset(self, y: Array, offset: Array) -> Array:
-        """The mean that a row fitted exactly would have without its offset: counts per unit of exposure."""
+        """The mean of an exactly fitted row without its offset: counts per unit of exposure."""
         return self.mean(self.law.inverse(self._above(y)) - offset)
 
     def normalizer(self, y: Array) -> Array:
@@ -154,7 +152,7 @@ class Poisson(Likelihood):
         return np.array([math.lgamma(value + 1) for value in values.tolist()])[place]
 
     def least(self, y: Array) -> Array:
-        """½ log(2π y) + δ(y) with Stirling's error δ, in which nothing of the size of log y! cancels.   (Loader
+        """½ log(2π y) + δ(y) with Stirling's error δ, without cancellation of terms of the size of log y!.   (Loader
         2000.)"""
         large = np.maximum(y, LARGE_COUNT)
         square = large * large
@@ -164,8 +162,7 @@ class Poisson(Likelihood):
         )
 
     def deviance(self, z: Array, y: Array) -> Array:
-        """2 (y log(y/μ) - y + μ) of each row; of the truncated law likewise, twice what it falls short of the best
-        parameter."""
+        """2 (y log(y/μ) - y + μ) of each row; for the truncated law, twice the loss less its minimum over z."""
         return 2 * self.slack(z, np.zeros_like(z), y)
 
     def model(self, cp: Any, z: Any, y: Array | float = 1.0) -> Any:
@@ -180,13 +177,13 @@ class Poisson(Likelihood):
         return sum(halved) + rest - RATE_HALVINGS * math.log(2) - cp.multiply(y - 1, z)
 
     def _above(self, y: ArrayLike) -> Array:
-        """What the counts hold above the least of the law."""
+        """The counts less the least count of the law."""
         return np.asarray(y, dtype=float) - self.law.least if self.truncated else np.asarray(y, dtype=float)
 
 
 def _log_prox(level: Array, step: Array) -> Array:
     """z + step exp(z) = level, or θ + exp θ = level + log step with θ = z + log step: Newton from the right, where it
-    falls."""
+    decreases monotonically."""
     log_step = np.log(np.where(step > 0, step, 1.0))
     aim = level + log_step
     theta = np.where(aim > 1, np.log(np.maximum(aim, 1.0)), aim)

@@ -17,14 +17,14 @@ from hw4opt.validation.frozen import set_fields
 
 @dataclass(frozen=True)
 class Quantile(PiecewiseQuadratic, Loss):
-    """Σ max(-tau z, (1 - tau) z),  z = fitted - y of shape (n,): about a share tau of the y lie below the fit.
+    """Σ max(-tau z, (1 - tau) z),  z = fitted - y of shape (n,): the tau-quantile, a share tau of the y lie below it.
 
     0 < tau < 1; tau = ½ is half the absolute loss.   (Koenker and Bassett 1978.)
 
     Several levels, as in (0.05, 0.5, 0.95), are several curves, fitted together: the sum of their losses, z of shape
     (levels · n,), curve after curve. The curve of a higher level does not lie below that of a lower one at the data
-    rows; between them nothing is promised. Every curve has the regularizers and constraints, and a ridge of its own.
-    Raises `InputError` for levels that do not rise.
+    rows; between them this is not guaranteed. The ridge, regularizers and constraints apply to every curve separately.
+    Raises `InputError` for levels that do not increase.
     """
 
     name: ClassVar[str] = "quantile"
@@ -38,7 +38,7 @@ class Quantile(PiecewiseQuadratic, Loss):
         for level in self.tau:
             check_parameter(self.name, "tau", level, low=0, high=1, strict=True)
         if len(self.tau) < 2 or any(one >= other for one, other in pairwise(self.tau)):
-            raise InputError(f"quantile: tau is {shown(self.tau)}; give a number, or two levels or more that rise")
+            raise InputError(f"quantile: tau is {shown(self.tau)}; give a number, or two or more increasing levels")
         set_fields(self, tau=tuple(map(float, self.tau)))
 
     @property
@@ -52,15 +52,15 @@ class Quantile(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         if isinstance(self.tau, tuple):
-            raise InputError(f"{shown(self)} has a table per level; those are the tables of its curves")
+            raise InputError(f"{shown(self)} has one table per level; take those of its curves")
         return (Table(low=-self.tau, high=1 - self.tau),)
 
     def _levels(self, size: int) -> Array | float:
-        """The level of every entry of a z of that size; the number where there is one."""
+        """The level of every entry of a z of that size; the number if there is only one."""
         if not isinstance(self.tau, tuple):
             return self.tau
         if size % len(self.tau):
-            raise InputError(f"quantile: z has {size} rows; {len(self.tau)} levels act on as many curves, one each")
+            raise InputError(f"quantile: z has {size} rows; {len(self.tau)} levels need one curve each")
         return np.repeat(self.tau, size // len(self.tau))
 
     def in_units(self, size: float) -> tuple[float, Quantile]:

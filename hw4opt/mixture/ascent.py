@@ -43,18 +43,18 @@ MAX_GRADIENT_TOLERANCE = 1e-3  # the same where the rounding of the gradient is 
 # size of a negative eigenvalue of I - R from which its axis is searched for a higher point
 MIN_NEGATIVE_CURVATURE = 1e-8
 
-TimeCheck = Callable[[], bool]  # whether the time is over
+TimeCheck = Callable[[], bool]  # whether the time limit has been reached
 
 NO_DEADLINE: TimeCheck = Deadline(None).passed
 
 
 @dataclass(frozen=True, eq=False)
 class Ascent:
-    """Where an ascent ended: ℓ after each of its cycles, the gradient's length there, and whether it is stationary.
+    """The end of an ascent: ℓ after each of its cycles, the gradient's length at the end, and whether it is stationary.
 
-    timed_out  its time was over before it converged
+    timed_out  the time limit was reached before it converged
     saddle     it is stationary, and there is a higher point along a direction of positive curvature
-    failed     ℓ or its derivatives are not finite there
+    failed     ℓ or its derivatives are not finite
     """
 
     point: MixtureParameters
@@ -72,7 +72,7 @@ class Ascent:
 
     @property
     def finished(self) -> bool:
-        """Whether it was neither timed out, nor ended at a saddle, nor failed."""
+        """Whether it neither timed out, nor ended at a saddle, nor failed."""
         return not (self.timed_out or self.saddle or self.failed)
 
 
@@ -91,7 +91,7 @@ class InformationAxes:
 
     @classmethod
     def of(cls, here: Curvature) -> InformationAxes:
-        """Of a point; slopes are 0 along directions that even complete data would not determine."""
+        """The spectrum at a point; slopes are 0 along directions that even complete data would not determine."""
         half = BlockMatrix(_inverse_root(here.complete.coef), _inverse_root(here.complete.logits))
         slopes = half.transposed.times(here.gradient)
         if here.observed is None:
@@ -106,14 +106,15 @@ class InformationAxes:
 
     @property
     def upward(self) -> Array | None:
-        """The direction of largest curvature, a standard error of complete data long; None where none is positive."""
+        """The direction of largest curvature, of length one standard error of complete data; None if no curvature is
+        positive."""
         if self.turn is None or self.rates[0] > -MIN_NEGATIVE_CURVATURE:
             return None
         return self.half.times(self.turn[:, 0])
 
     @property
     def gradient_length(self) -> float:
-        """In C's metric: the length of EM's step in standard errors of complete data."""
+        """The gradient's length in C's metric: that of EM's step in standard errors of complete data."""
         return float(np.linalg.norm(self.slopes))
 
     def within_tolerance(self, sample: Sample, here: Curvature) -> bool:
@@ -134,9 +135,10 @@ def _inverse_root(matrices: Array) -> Array:
 
 @np.errstate(over="ignore", invalid="ignore")  # an overflow ends the ascent, as failed
 def ascend(sample: Sample, point: MixtureParameters, limit: int = 500, time_is_over: TimeCheck = NO_DEADLINE) -> Ascent:
-    """Ascend from one mixture until it is stationary to `GAIN_TOLERANCE` and `GRADIENT_TOLERANCE`, or time is over.
+    """Ascend from one mixture until it is stationary to `GAIN_TOLERANCE` and `GRADIENT_TOLERANCE`, or out of time.
 
-    Where the values of ℓ no longer differ by more than rounding, Newton's steps go on while they halve the gradient.
+    Where the values of ℓ no longer differ by more than rounding, Newton's steps go on as long as they halve the
+    gradient.
     A saddle is left along its direction of largest curvature.
     """
     here, trace, damping = curvature(sample, point), [], FIRST_DAMPING
@@ -167,7 +169,7 @@ def ascend(sample: Sample, point: MixtureParameters, limit: int = 500, time_is_o
 
 
 def assessed(sample: Sample, point: MixtureParameters, trace: list[float], here: Curvature | None = None) -> Ascent:
-    """The end of an ascent: stationary, saddle or failed; here: the curvature there, where it is known."""
+    """The end of an ascent: stationary, saddle or failed; `here` is the curvature there, if it is known."""
     here = curvature(sample, point) if here is None else here
     if not here.finite:
         return Ascent(point, here, trace, np.inf, False, failed=True)
@@ -215,7 +217,7 @@ def _point_above_saddle(
 def _damped_step(
     sample: Sample, point: MixtureParameters, axes: InformationAxes, height: float, damping: float
 ) -> _DampedStep:
-    """More damping until ℓ rises, then shorter steps, then a cycle of EM."""
+    """The next point: with more damping until ℓ rises, else shorter steps, else a cycle of EM."""
     while damping < 1.0:
         trial = _stepped(sample, point, axes.step(damping))
         if trial.height > height:
@@ -234,7 +236,7 @@ def _damped_step(
 def _doubled_while_gaining(
     sample: Sample, point: MixtureParameters, step: Array, reached: _SteppedMixture, height: float
 ) -> MixtureParameters:
-    """The end of the step, doubled while each doubling gains `MIN_GAIN_RATIO` of what was gained before."""
+    """The end of the step, doubled as long as each doubling gains `MIN_GAIN_RATIO` of the gain so far."""
     factor = 1.0
     while True:
         factor *= 2.0

@@ -1,4 +1,4 @@
-"""`Components`: the parameters of a mixture without its data, what they predict, and their file."""
+"""`Components`: the parameters of a mixture without its data, their predictions, and their file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law
 from hw4opt.validation.arguments import checked
 
-FILE_KIND = "hw4opt moods"  # what files have been marked with since format 2
+FILE_KIND = "hw4opt moods"  # the mark of files since format 2
 FILE_FORMATS = (2, 3)  # 2: no truncated law, no span, no context
 MAX_PROPORTIONS_ERROR = 1e-6  # difference from 1 of the sum of the proportions in a file
 
@@ -29,8 +29,8 @@ MAX_PROPORTIONS_ERROR = 1e-6  # difference from 1 of the sum of the proportions 
 class Components:
     """The k components of a mixture: coef (k, p) of the columns `names`, proportions (k,), and their uncertainty.
 
-    has_offset    whether they were fitted with an offset;  truncated  whether the law is that of counts of at least 1
-    span (2, d)   lowest and highest of the features fitted; None where that is not known
+    has_offset    whether they were fitted with an offset;  truncated  whether counts are truncated at 0 (y ≥ 1)
+    span (2, d)   the minimum and maximum of every feature in the fit; None if not known
     context       names of the columns they were fitted to, by role: y, offset, exposure, groups, and features
     """
 
@@ -64,12 +64,12 @@ class Components:
         return self.names[:1] == (INTERCEPT,)
 
     def scores(self, x: ArrayLike) -> Array:
-        """xᵀw_j of new rows (m, d) in each component, intercept in, offset not: (m, k); inf or NaN may occur."""
+        """xᵀw_j of new rows (m, d) in each component, with intercept, without offset: (m, k); inf or NaN may occur."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._columns(x) @ self.coef.T
 
     def score_errors(self, x: ArrayLike) -> Array | None:
-        """Standard errors of `scores`, (m, k): `Uncertainty.of_scores`; None where coefficients have none."""
+        """Standard errors of `scores`, (m, k), see `Uncertainty.of_scores`; None if coefficients have none."""
         return self.uncertainty.of_scores(self._columns(x))
 
     def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
@@ -89,7 +89,7 @@ class Components:
         """The probability of each component given the counts y (m,) of new rows, (m, k).
 
         groups    (m,) labels: rows of a group share one component, whose probability depends on all their counts
-        Raises `InputError` for what is no count of the law.
+        Raises `InputError` for a y that is not a count of the law.
         """
         z, counts = self._checked_counts(x, y, offset)
         logs = -self.loss.slack(z, np.zeros_like(z), counts)
@@ -102,9 +102,9 @@ class Components:
             return shares / shares.sum(axis=1, keepdims=True)
 
     def log_likelihood(self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """log Σ_j π_j p_j(y_i) of the counts y (m,) of new rows, log y! in, (m,).
+        """log Σ_j π_j p_j(y_i) of the counts y (m,) of new rows, log y! included, (m,).
 
-        Raises `InputError` for what is no count of the law.
+        Raises `InputError` for a y that is not a count of the law.
         """
         z, counts = self._checked_counts(x, y, offset)
         with np.errstate(divide="ignore"):
@@ -137,20 +137,20 @@ class Components:
 
     @staticmethod
     def is_file(path: str | Path) -> bool:
-        """Whether `save` wrote the file, by how it begins."""
+        """Whether `save` wrote the file, judged by its first bytes."""
         return is_record(path, FILE_KIND)
 
     @classmethod
     @checked
     def load(cls, path: str | Path) -> Components:
-        """What `save` wrote; raises `ModelFileError`."""
+        """Read a file of `save`; raises `ModelFileError`."""
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
             if stored["kind"] != FILE_KIND or stored["format"] not in FILE_FORMATS:
                 raise ValueError("it is another kind of file")
             return cls._decoded(stored)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ModelFileError(f"{path} is no file of a mixture, or it is damaged: {error}") from error
+            raise ModelFileError(f"{path} is not a file of a mixture, or it is damaged: {error}") from error
 
     @classmethod
     def _decoded(cls, stored: dict[str, Any]) -> Components:

@@ -30,8 +30,8 @@ from hw4opt.solvers.newton import Stop, minimize
 from hw4opt.terms.base import Array
 
 EMPTY_WEIGHT = 1e-7  # of a unit's mean weight: a component with less is empty
-Z_TOLERANCE = 1e-11  # root mean square change of z left to an exact M-step; that of ℓ is its square
-# of a column with mean square 1: a larger one lies along a direction on which the rows do not depend
+Z_TOLERANCE = 1e-11  # root mean square distance of z from an exact M-step; the error of ℓ is its square
+# of a column with mean square 1: a larger one is along a direction that does not change the rows
 MAX_SCALED_COEF = 1e8
 
 
@@ -87,10 +87,10 @@ def cycle(
 
 
 def textbook(sample: Sample, labels: np.ndarray, k: int) -> Iterator[tuple[MixtureParameters, float]]:
-    """The textbook's cycles from one label a unit, without end: the mixture after each M-step, and its ℓ.
+    """The textbook's cycles from one label per unit, an endless iterator: the mixture after each M-step, and its ℓ.
 
-    The end of an M-step does not depend on its start: it starts from the extrapolation of the last cycles, which
-    saves Newton steps.
+    The result of an M-step does not depend on its start; starting from the extrapolation of the last cycles saves
+    Newton steps.
     """
     point = m_step(sample, one_hot(labels, k)[None])
     move = before = np.zeros_like(point.coef)
@@ -111,7 +111,7 @@ class PlainRun(NamedTuple):
 
 
 def plain_em(sample: Sample, labels: np.ndarray, k: int, cycles: int) -> PlainRun:
-    """Exactly so many of the textbook's cycles."""
+    """The given number of the textbook's cycles."""
     run = list(itertools.islice(textbook(sample, labels, k), cycles))
     return PlainRun(run[-1][0], np.array([value for _, value in run]))
 

@@ -9,9 +9,9 @@ The E-step and the log-likelihood are
     γ_uk = exp(h_uk) / Σ_l exp(h_ul),     ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!),
 
 both with the largest h subtracted first, so that densities as small as exp(-10⁵) are divided without loss. For counts
-truncated at 0 the log-density is that of their law (terms/laws.py), and below λ is their mean in r, and their variance
-in the information. Above 10⁶, where y z and log y! would cancel, h is what the row falls short of its largest
-log-density over λ, and the constant is that largest log-density.
+truncated at 0 the log-density is that of their law (terms/laws.py); λ below then stands for their mean in r, and for
+their variance in the information. For counts above 10⁶, where y z and log y! would cancel, h is the log-density less
+its largest value over λ, and the constant is that value.
 
 With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is Σ_i ω γ_ik r_ik x_i for w_k, and Σ_u ω γ_uk - Ω π_k for
 α_k. The observed information is that of complete data less the information of the missing labels (Louis 1982): with
@@ -59,7 +59,7 @@ class MixtureParameters:
 
     @classmethod
     def stack(cls, points: list[MixtureParameters]) -> MixtureParameters:
-        """Batches one after another as one."""
+        """The batches concatenated."""
         return cls(
             np.concatenate([point.coef for point in points]),
             np.concatenate([point.log_proportions for point in points]),
@@ -75,7 +75,7 @@ class Expectation(NamedTuple):
 
 
 class BlockMatrix(NamedTuple):
-    """A matrix over (w_1, α_1, w_2, α_2, …), 0 but for a block of each w_j, (k, p, p), and one of all α, (k, k)."""
+    """A matrix over (w_1, α_1, w_2, α_2, …), 0 except a block of each w_j, (k, p, p), and one of all α, (k, k)."""
 
     coef: Array
     logits: Array
@@ -166,7 +166,7 @@ def _block_posterior(block: UnitBlock, point: MixtureParameters) -> _BlockPoster
 
 
 class _LikelihoodSums(NamedTuple):
-    """What `curvature` sums over the blocks; `missing` is 0 where the observed information is not formed.
+    """The sums of `curvature` over the blocks; `missing` is 0 where the observed information is not formed.
 
     gradient   Σ ω v̄ (k, p + 1);  complete  blocks Σ ω γ ι λ x xᵀ (k, p, p);  missing  Σ_u ω [Σ_k γ v vᵀ - v̄ v̄ᵀ] (K, K)
     """
@@ -263,7 +263,7 @@ def scores_outer(sample: Sample, point: MixtureParameters) -> Array:
 def _assemble(sample: Sample, point: MixtureParameters, sums: _LikelihoodSums) -> Curvature:
     """The sums over all blocks, with the penalty and the terms of the proportions alone.
 
-    These are Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion.
+    The latter are Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion.
     """
     gradient, complete, missing = sums.gradient, sums.complete, sums.missing
     k, p = point.coef.shape[1:]

@@ -1,4 +1,4 @@
-"""A simulated listener whose plays come from known components, her moods: an example whose true answer is known."""
+"""A simulated listener whose plays come from known components, the moods: an example with a known true answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Listener(NamedTuple):
         return Table({"song": songs, **plain.columns}, plain.source, plain.sha256)
 
     def coef_of(self, names: Sequence[str]) -> Array | None:
-        """The true coefficients in the order of these columns; None unless they are the intercept and all features."""
+        """The true coefficients in the order of these columns; None unless these are the intercept and all features."""
         own = (INTERCEPT, *FEATURES)
         return self.coef[:, [own.index(name) for name in names]] if sorted(names) == sorted(own) else None
 

@@ -26,22 +26,22 @@ class PoissonMixture:
 
         ℓ(w, π) = Σ_i weights_i log Σ_j π_j p(y_i | x_i, w_j)  -  ridge Σ_j ‖w_j‖²   (Wang, Cockburn and Puterman 1998.)
 
-    k            components, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
+    k            number of components, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
     ridge        ≥ 0, on every coefficient but the intercept
     quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then not that of a distribution
-    truncated    the counts are those of rows that were seen because they are at least 1: each component's law is
-                 truncated at 0, its mean λ/(1 - e^-λ) with λ = exp(x_iᵀw_j + offset_i)
+    truncated    only rows with y ≥ 1 were observed: each component's law is truncated at 0, with mean λ/(1 - e^-λ),
+                 λ = exp(x_iᵀw_j + offset_i)
     errors       information: standard errors from the observed information;  dispersion: those of each component times
                  the root of its dispersion (which takes the components as known);  sandwich: HC0 with the units' scores
-    budget       how many starts and perturbations are tried;  seed  of both: the same seed gives the same answer
+    budget       the number of starts and perturbations;  seed  of both: the same seed gives the same answer
 
-    ℓ has many maxima, and for real counts, which are more dispersed than a Poisson law within a component, most starts
-    end in a maximum of their own. `fit` therefore runs many short EMs side by side, finishes the best by Newton's
-    method on ℓ itself and then perturbs the best found while that gains; `starts` says how many ended in the same
-    maximum and how far below the next one is. No component is dropped for being small.
+    ℓ has many local maxima, and for real counts, which are more dispersed than a Poisson law within a component, most
+    starts end in different ones. `fit` therefore runs many short EMs, finishes the best by Newton's method on ℓ and
+    then perturbs the best found as long as that improves it; `starts` has the number of runs that ended in the best
+    maximum, and the distance to the next one. No component is dropped for being small.
 
-    `truncated` describes counts better that are at least 1 by the way they were collected (plays of songs that were
-    heard), where rates are small; for large rates e^-λ is negligible and the two laws agree.
+    Use `truncated` for counts that are at least 1 because of how they were collected (plays of songs that were heard)
+    if rates are small; for large rates e^-λ is negligible and the two laws agree.
     """
 
     k: int
@@ -74,7 +74,7 @@ class PoissonMixture:
         """The best mixture that the budget finds for features x (n, d) and counts y (n,).
 
         rows        offset, weights, groups and the columns' names
-        progress    called with (tried, at most, best ℓ) during the search
+        progress    called with (number tried, largest number, best ℓ) during the search
         """
         design = self.design(x, y, rows)
         check_components(design, self.k)
@@ -88,11 +88,11 @@ class PoissonMixture:
     def fit_plain(
         self, x: ArrayLike, y: ArrayLike, labels: ArrayLike, cycles: int, rows: Rows | None = None
     ) -> MixtureResult:
-        """The textbook's EM: exactly so many cycles of E-step and exact M-step.
+        """The textbook's EM: exactly `cycles` cycles of E-step and exact M-step.
 
-        labels    0 … k-1, one per row: the first M-step is that of them
+        labels    0 … k-1, one per row, which the first M-step uses
 
-        trace[t] is ℓ after the M-step of cycle t + 1. There is one start, and no acceleration; empty components stay.
+        trace[t] is ℓ after the M-step of cycle t + 1. There is one start and no acceleration; empty components stay.
         """
         design = self.design(x, y, rows)
         check_components(design, self.k)

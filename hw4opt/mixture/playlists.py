@@ -1,4 +1,4 @@
-"""Playlists: the songs that each component of a listener's plays, a mood, ranks highest by xᵀw_j.   (Assignment 1b.)"""
+"""Playlists: for each component (mood), the songs with the largest xᵀw_j.   (Assignment 1b.)"""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hw4opt.tables.write import number_cells, write_csv
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 
-MIN_COMMON_SHARE = 0.8  # of the songs of two playlists that are called nearly the same
+MIN_COMMON_SHARE = 0.8  # of the songs of two playlists, from which they are called nearly the same
 DEFINING_ROWS = 3
-LEADING_COLUMNS, TRAILING_COLUMNS = ("rank", "row"), ("score", "standard_error")  # of a file, around the text columns
-MAX_EXTRAPOLATION = 2.0  # log plays above the most played song, up to which a score is a forecast
+LEADING_COLUMNS, TRAILING_COLUMNS = ("rank", "row"), ("score", "standard_error")  # around the text columns
+MAX_EXTRAPOLATION = 2.0  # log plays above the most played song: a larger score is an extrapolation
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Playlist:
     mood              the number of the component, from 0
     rows              of the catalogue, from 0
     scores            xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None; neither is finite
-                      where a feature is too large for it, and an error is NaN where it is not identified
-    explained         share of the plays that falls to the mood
+                      where a feature is too large, and an error is NaN where it is not identified
+    explained         the mood's share of all plays
     defining          rows of the listener's own table with most of these plays
     """
 
@@ -46,7 +46,7 @@ class Playlist:
 
 @checked
 def make_playlists(result: MixtureResult, catalogue: ArrayLike, top: int) -> list[Playlist]:
-    """The `top` rows of a catalogue (m, d) with the largest xᵀw_j, a list for each mood; ties by row order."""
+    """The `top` rows of a catalogue (m, d) with the largest xᵀw_j, one playlist per mood; ties by row order."""
     if top < 1:
         raise InputError(f"top is {top}; it must be 1 or more")
     scores, errors = result.scores(catalogue), result.score_errors(catalogue)
@@ -67,10 +67,10 @@ def defining_rows(result: MixtureResult, mood: int, count: int = DEFINING_ROWS) 
 
 
 def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playlist]) -> list[str]:
-    """A sentence for every playlist that is like another, far outside the fitted songs, or cut within a tie.
+    """A sentence for every playlist that is nearly another, is far outside the fitted songs, or is cut within a tie.
 
-    Moods count from 1, as in the files' names. Playlists that hold the whole catalogue differ in order alone, and
-    are not compared.
+    Moods are counted from 1, as in the files' names. Playlists of the whole catalogue differ only in order, and are
+    not compared.
     """
     lists, scores = [one for one in lists if len(one.rows)], result.scores(catalogue)
     found = list(_similar(lists, len(scores)))
@@ -108,19 +108,19 @@ def _similar(lists: Sequence[Playlist], songs: int) -> Iterator[str]:
 
 
 def _most_played(result: MixtureResult) -> float:
-    """The log of the plays of the most played song, over its exposure, as scores are."""
+    """The log of the plays per exposure of the most played song, on the scale of scores."""
     design = result.design.active
     played = design.counts > 0
     return float((np.log(design.counts[played]) - design.offset[played]).max(initial=-np.inf))
 
 
 def _is_finite(one: Playlist) -> np.ndarray:
-    """Of each song, whether score and standard error are finite; the NaN of what is not identified counts as finite."""
+    """Whether each song's score and standard error are finite; NaN for an error not identified counts as finite."""
     return np.isfinite(one.scores) & (True if one.standard_errors is None else ~np.isinf(one.standard_errors))
 
 
 def renamed(texts: dict[str, list[str]], taken: Collection[str]) -> dict[str, list[str]]:
-    """Columns by name; one whose name is taken is named catalogue_NAME."""
+    """Columns by name; a name that is already used becomes catalogue_NAME."""
     found = {}
     for name, column in texts.items():
         own = name
@@ -131,17 +131,17 @@ def renamed(texts: dict[str, list[str]], taken: Collection[str]) -> dict[str, li
 
 
 def playlist_path(folder: str | Path, mood: int) -> Path:
-    """Where a mood's playlist is written."""
+    """The path of a mood's playlist."""
     return Path(folder) / f"mood_{mood + 1}.csv"
 
 
 @checked
 def write_playlists(folder: str | Path, lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[Path]:
-    """mood_1.csv, mood_2.csv, …: rank, row (from 1), the text columns, score, standard_error.
+    """Write mood_1.csv, mood_2.csv, …: rank, row (from 1), the text columns, score, standard_error.
 
-    All of them are written or, where one fails, none.
+    If one cannot be written, none is.
 
-    texts    the catalogue's text columns by name; one named as a column above is written as catalogue_NAME
+    texts    the catalogue's text columns by name; one with the name of a column above is written as catalogue_NAME
     """
     folder = Path(folder)
     for name, cells in texts.items():

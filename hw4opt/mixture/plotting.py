@@ -14,13 +14,13 @@ from hw4opt.plotting.frame import plain, text_color
 from hw4opt.terms.base import Array
 
 COMPONENT_COLORS = ("#0b5fa5", "#d08a2e", "#3a7d44", "#d1495b", "#6b4c9a", "#5c6670")
-MAX_ROWS_DRAWN = 4_000  # of larger data, evenly spaced
+MAX_ROWS_DRAWN = 4_000  # rows drawn of larger data, evenly spaced
 
 
 def plot_mixture(result: MixtureResult, truth: Array | None = None, names: Sequence[str] | None = None) -> Figure:
-    """Four panels.
+    """A figure of four panels: likelihood by cycle, coefficients, responsibilities, observed against fitted counts.
 
-    truth    coefficients (k, p) of the true components in any order, marked beside those found
+    truth    coefficients (k, p) of the true components in any order, marked beside the fitted ones
     names    of the components in the legend; default: component 0, component 1, …
     """
     figure = Figure(figsize=(12, 8.4), layout="constrained")
@@ -40,7 +40,7 @@ def color(component: int) -> str:
 
 
 def _trace(result: MixtureResult, axes: Axes) -> None:
-    """ℓ at the end less ℓ after each cycle."""
+    """Draw ℓ at the end less ℓ after each cycle."""
     short = result.log_likelihood - result.trace
     axes.plot(
         np.arange(1, len(short) + 1),
@@ -57,7 +57,7 @@ def _trace(result: MixtureResult, axes: Axes) -> None:
 
 
 def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None, names: Sequence[str]) -> None:
-    """Coefficients with two standard errors; a logarithmic axis where one exceeds 10 times their median size."""
+    """Draw coefficients with two standard errors; on a log axis if one exceeds 10 times their median size."""
     k, errors = result.k, result.uncertainty.standard_errors
     units = "rows" if result.design.groups is None else "groups"
     places = np.arange(len(result.feature_names))
@@ -90,7 +90,7 @@ def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None, names:
 
 
 def _responsibilities(result: MixtureResult, axes: Axes) -> None:
-    """Every row as a bar of its responsibilities, sorted by component and certainty; of many, evenly spaced ones."""
+    """Draw every row's responsibilities as a bar, sorted by component and certainty; a subset of many rows."""
     shares = result.responsibilities
     order = np.lexsort((-shares.max(axis=1), result.labels))
     order = order[:: -(-len(order) // MAX_ROWS_DRAWN)]
@@ -109,7 +109,7 @@ def _responsibilities(result: MixtureResult, axes: Axes) -> None:
 
 
 def _fitted(result: MixtureResult, axes: Axes) -> None:
-    """Each row's count against the rate of its most probable component; rows of weight 0 are left out."""
+    """Draw each row's count over the rate of its most probable component; rows of weight 0 are left out."""
     design, labels = result.design.active, result.labels[result.design.weights > 0]
     step = -(-len(labels) // MAX_ROWS_DRAWN)
     rates = design.law.least + design.law.rise(

@@ -1,4 +1,4 @@
-"""`MixtureResult`: a fitted mixture with its data, and what was found on the way to it."""
+"""`MixtureResult`: a fitted mixture with its data, and the record of the search."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hw4opt.validation.arrays import ReadOnly, read_only
 
 @dataclass(frozen=True)
 class Starts:
-    """How many starts and perturbations were tried, run to the end, ended in the best maximum, and failed.
+    """Numbers of starts and perturbations: tried, run to the end, ended in the best maximum, and failed.
 
-    next_best    how far below the best the next maximum is; None where every finished run ended in the best
+    next_best    ℓ of the best maximum less that of the next; None if every finished run ended in the best
     """
 
     tried: int
@@ -31,7 +31,8 @@ class Starts:
 
 @dataclass(frozen=True, eq=False)
 class Criteria:
-    """Criteria with df = k p + k - 1 parameters; bic and aic of the unpenalised ℓ, icl = bic + 2·entropy.
+    """Criteria with df = k p + k - 1 parameters: bic = -2 ℓ + df log n and aic = -2 ℓ + 2 df of the unpenalised ℓ,
+    icl = bic + 2·entropy.
 
     n of bic is Σ weights, or the number of groups
     """
@@ -46,13 +47,13 @@ class Criteria:
 class MixtureResult(ReadOnly):
     """A fitted mixture, its k components in descending proportion.
 
-    status, message    stationary to tolerance (`Status.CERTIFIED`), or why not
+    status, message    `Status.CERTIFIED` if stationary to tolerance, else the reason
     coef (k, p)        of `feature_names`, the intercept first;  proportions (k,)
     responsibilities   (n, k), rows in input order: the probability of each component given the counts of the row's unit
     log_likelihood     with log y!, less the ridge penalty;  trace: the same after each cycle
     dispersion (k,)    Σ γ (y - λ)²/λ over the degrees of freedom: 1 for Poisson counts
-    explained (k,)     share of all counts that falls to each component
-    warnings           sentences that a reader should know
+    explained (k,)     each component's share of all counts
+    warnings           sentences
     """
 
     status: Status
@@ -77,17 +78,17 @@ class MixtureResult(ReadOnly):
 
     @property
     def k(self) -> int:
-        """The number of components, fewer than asked for where some became empty."""
+        """The number of components; fewer than asked for if some became empty."""
         return len(self.coef)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Of the columns of `coef`."""
+        """The names of the columns of `coef`."""
         return self.design.names
 
     @property
     def cycles(self) -> int:
-        """Cycles of the run that found this maximum, after its start."""
+        """The number of cycles of the run that found this maximum."""
         return len(self.trace)
 
     @property
@@ -97,12 +98,12 @@ class MixtureResult(ReadOnly):
 
     @property
     def cluster_sizes(self) -> np.ndarray:
-        """Rows by most probable component, (k,)."""
+        """The number of rows whose most probable component is each, (k,)."""
         return np.bincount(self.labels[self.design.weights > 0], minlength=self.k)
 
     @property
     def components(self) -> Components:
-        """The parameters without the data: they predict, and can be saved."""
+        """The parameters without the data, for prediction and storage."""
         features = self.design.active.features[:, int(self.feature_names[:1] == (INTERCEPT,)) :]
         return Components(
             self.feature_names,

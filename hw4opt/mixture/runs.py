@@ -1,4 +1,4 @@
-"""Single runs of a search: short ones side by side, and one to its end."""
+"""Runs of a search: batches of short ones, and a single one to its end."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hw4opt.terms.base import Array
 
 SHORT_RUN_CYCLES = (1, 2, 3)  # after each of these numbers of cycles the worse half of the short runs is dropped
 SHORT_RUN_NEWTON_STEPS = 2  # of an M-step
-BATCH_ENTRIES = 100_000  # (starts, components, rows) of first M-steps side by side; the time is checked between batches
-MIN_SHORT_RUNS = 4  # that are kept when the worse half is dropped
+BATCH_ENTRIES = 100_000  # (starts, components, rows) in a batch of first M-steps; the time is checked in between
+MIN_SHORT_RUNS = 4  # runs that are kept when the worse half is dropped
 
 
 class ShortRuns(NamedTuple):
-    """The better short runs, best first, with ℓ after each M-step, (s, cycles); how many were tried, and failed."""
+    """The better short runs, best first, with ℓ after each M-step, (s, cycles); the numbers tried and failed."""
 
     points: MixtureParameters
     history: Array
@@ -31,7 +31,7 @@ class ShortRuns(NamedTuple):
 
 
 def short_runs(sample: Sample, shares: Array, time_is_over: TimeCheck = NO_DEADLINE) -> ShortRuns:
-    """A few cycles of EM with inexact M-steps from each start, side by side; fewer where time is over."""
+    """A few cycles of EM with inexact M-steps from all starts, as a batch; fewer if time runs out."""
     point, failed = _first_m_steps(sample, shares, time_is_over), 0
     tried = len(point)
     here = expect(sample, point)
@@ -54,7 +54,7 @@ def short_runs(sample: Sample, shares: Array, time_is_over: TimeCheck = NO_DEADL
 
 
 def _first_m_steps(sample: Sample, shares: Array, time_is_over: TimeCheck) -> MixtureParameters:
-    """The first M-step of every start, or of some where time is over."""
+    """The first M-step of every start, or of some if time runs out."""
     size = max(1, BATCH_ENTRIES // (shares.shape[1] * len(sample.counts)))
     points: list[MixtureParameters] = []
     for low in range(0, len(shares), size):
@@ -69,8 +69,8 @@ def finish_run(
 ) -> Ascent:
     """An ascent from a mixture to its end.
 
-    A component that becomes empty is put onto the worst-fitted units once, and left out if it becomes empty again or
-    time is over.
+    A component that becomes empty is moved to the worst-fitted units once, and dropped if it becomes empty again or
+    time runs out.
 
     before    ℓ after earlier cycles of the same run, which its trace begins with
     """
@@ -93,7 +93,7 @@ def _empty_components(sample: Sample, end: Ascent) -> np.ndarray:
 
 
 def _reseeded(sample: Sample, point: MixtureParameters, empty: np.ndarray) -> MixtureParameters:
-    """An M-step with each empty component on some of the worst-fitted units."""
+    """An M-step with each empty component moved to some of the worst-fitted units."""
     here = expect(sample, point)
     shares, misfit = here.responsibilities[0].copy(), sample.saturated - here.densities[0]
     size = max(sample.matrix.shape[1] + 1, len(sample) // (10 * point.k))

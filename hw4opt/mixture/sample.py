@@ -1,4 +1,4 @@
-"""The data of a mixture: the checked design, and the scaled and sorted sample that the E-steps and M-steps go over."""
+"""The data of a mixture: the checked design, and the scaled and sorted sample that E-steps and M-steps use."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from hw4opt.validation.frozen import cached_property
 ENTRIES_AT_A_TIME = 65_536  # of one (components, rows) array: it stays in a core's cache
 MIN_ROWS_AT_A_TIME = 1_024  # however many components there are
 RELATIVE_ROUNDING = 1e-15
-# of a scaled coefficient: it holds the coefficient at 0 all the same, and its square does not overflow
+# of a scaled coefficient: large enough to keep it at 0, and its square does not overflow
 MAX_SCALED_PENALTY = 1e30
-MAX_SCALED_VALUE = 1e150  # of features and offset: only rows of weight 0 can be as far from the others
-# units with a count above 0 in a subsample: a random one may hold none, and has no maximum then
+MAX_SCALED_VALUE = 1e150  # of features and offset: only rows of weight 0 can exceed it
+# units with a count above 0 in a subsample: without any, it has no maximum
 MIN_POSITIVE_UNITS = 100
-MAX_COUNT = 1e18  # a double holds a rate to 1e-16 of it, there a millionth of its standard deviation
+MAX_COUNT = 1e18  # there, a double's rounding of a rate is a millionth of its standard deviation
 
 
 class UnitBlock(NamedTuple):
@@ -42,7 +42,7 @@ class UnitBlock(NamedTuple):
     has_large_counts: bool
 
     def per_row(self, values: Array) -> Array:
-        """(…, rows) from (…, units): each row has its unit's."""
+        """(…, rows) from (…, units): each row gets the value of its unit."""
         if self.first_rows is None:
             return values
         return np.repeat(values, np.diff(np.append(self.first_rows, len(self.above))), axis=-1)
@@ -67,7 +67,7 @@ class Sample:
     unit_weights        ω;  unit_of (n,): the unit of each row
     constants           the part of each unit's log-density that does not depend on the parameters
     order               row j here is row order[j] of the input
-    has_large_counts    log-densities are computed as what a row falls short of its largest log-density
+    has_large_counts    log-densities are computed relative to each row's largest log-density
     """
 
     matrix: Array
@@ -125,12 +125,12 @@ class Sample:
 
     @property
     def total(self) -> float:
-        """Σ ω: what proportions are shares of."""
+        """Σ ω, the total that proportions refer to."""
         return float(self.unit_weights.sum())
 
     @cached_property
     def pieces(self) -> list[Chunk]:
-        """The rows as the M-steps' solver visits them, with what it keeps from one M-step to the next."""
+        """The rows in the form that the M-steps' solver uses, with what it keeps from one M-step to the next."""
         return pieces_of(RowMap(len(self.matrix), first=0), self.matrix)
 
     @cached_property
@@ -194,10 +194,10 @@ class Sample:
         return weights if self.inner_weights is None else weights * self.inner_weights
 
     def subsample(self, size: int, draw: np.random.Generator) -> Sample:
-        """`size` random units; the sample itself where it has no more.
+        """`size` random units; the sample itself if it has no more.
 
-        Where counts above 0 are rare, up to half of the units drawn have one, and weights make up for it: but for
-        chance, ℓ of the subsample is that of the sample.
+        Where counts above 0 are rare, they are oversampled, up to half of the units, and weights compensate for it:
+        the expectation of ℓ is unchanged.
         """
         if len(self) <= size:
             return self
@@ -213,7 +213,7 @@ class Sample:
         return replace(self, unit_weights=weights).take(np.sort(np.r_[with_counts, others]))
 
     def take(self, units: np.ndarray) -> Sample:
-        """The sample of some units alone."""
+        """The sample restricted to some units."""
         if self.first_rows is None:
             rows, first_rows, unit_of = units, None, np.arange(len(units))
         else:
@@ -266,16 +266,16 @@ class MixtureDesign:
 
     @property
     def active(self) -> MixtureDesign:
-        """Without the rows of weight 0."""
+        """The design without the rows of weight 0."""
         return self if self.weights.all() else self.rows(self.weights > 0)
 
     @cached_property
     def scale(self) -> Array:
         """√ of each column's mean square over the rows of weight above 0, (p,); 1 for a column of zeros.
 
-        It is larger where the ridge is large beside the column, so that the scaled penalty is at most
-        `MAX_SCALED_PENALTY`. A power of 2 near a column's largest entry is taken out first, which is exact: no
-        square overflows or vanishes.
+        It is larger where the ridge is large relative to the column, so that the scaled penalty is at most
+        `MAX_SCALED_PENALTY`. A power of 2 near a column's largest entry is divided out first, which is exact, so that
+        no square overflows or underflows.
         """
         features = self.active.features
         unit = np.ldexp(1.0, np.frexp(np.abs(features).max(axis=0))[1] - 1)

@@ -25,11 +25,11 @@ PERTURBATIONS_PER_START = 24  # where their number is not given
 MAX_IDLE_ROUNDS = 5  # of perturbations without a better maximum, after which a chain ends
 MAX_IDLE_ROUNDS_AGREED = 2  # the same where all finished starts of the chain ended in one maximum
 AGREEING_CHAINS = 3  # one after another in the same maximum, after which the search ends
-SUBSAMPLE_UNITS = 1_000  # units that short runs use where there are more
-# relative difference of ℓ from the best on the subsample, from which a run is not finished on all units
+SUBSAMPLE_UNITS = 1_000  # units in the subsample of short runs
+# relative difference of ℓ from the best on the subsample, beyond which a run is not finished on all units
 SUBSAMPLE_MARGIN = 2e-3
-SAME_MAXIMUM = 1e-7  # relative difference of ℓ below which two maxima are one
-# that the first run may take to converge where the search's are over: its answer is then stationary
+SAME_MAXIMUM = 1e-7  # relative difference of ℓ below which two maxima count as one
+# extra time for the first run to converge after the search's seconds: its answer is then stationary
 GRACE_SECONDS = 1.0
 
 Progress = Callable[[int, int, float], None]
@@ -37,10 +37,10 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is tried, in counts, so that a seed gives one answer on every machine.
+    """The extent of a search, in counts, so that a seed gives the same answer on every machine.
 
-    starts           at most;  perturbations  at most, None: 24 for each start
-    seconds          a further limit, whose effect depends on the machine: runs are stopped where they are
+    starts           largest number;  perturbations  largest number, None: 24 per start
+    seconds          a further limit, whose effect depends on the machine: unfinished runs are stopped
     """
 
     starts: int = 168
@@ -58,7 +58,7 @@ class Budget:
 
     @property
     def most(self) -> int:
-        """Perturbations at most."""
+        """The largest number of perturbations."""
         return PERTURBATIONS_PER_START * self.starts if self.perturbations is None else self.perturbations
 
 
@@ -66,9 +66,9 @@ class Budget:
 class SearchRecord:
     """The runs of a search.
 
-    best        of the runs to the end, None before there is one;  ends  ℓ of the finished ones
-    tried       starts and perturbations, perturbed of them perturbations, failed of them without a finite end
-    timed_out   the seconds ran out and stopped something
+    best        the best run to the end, None before there is one;  ends  ℓ of the finished runs
+    tried       number of starts and perturbations;  perturbed  of perturbations;  failed  of runs without a finite end
+    timed_out   whether the seconds ran out before the search was complete
     """
 
     best: Ascent | None = None
@@ -94,12 +94,12 @@ class SearchRecord:
 
     @property
     def agreed(self) -> int:
-        """Finished runs that ended in the best maximum."""
+        """The number of finished runs that ended in the best maximum."""
         return sum(_same(end, self.top) for end in self.ends)
 
     @property
     def next_best(self) -> float | None:
-        """How far below the best the next maximum is."""
+        """ℓ of the best maximum less that of the next."""
         return min((self.top - end for end in self.ends if not _same(end, self.top)), default=None)
 
     def add(self, runs: list[Ascent], tried: int, failed: int) -> None:
@@ -144,10 +144,10 @@ def _chain(runs: _Runs, count: int, record: SearchRecord, clock: _Clock) -> bool
 
 
 class _Runs:
-    """Runs on a sample: short ones and their finish on a subsample where there are many units, then on all of them.
+    """Runs on a sample: first on a subsample if there are many units, then on all of them.
 
-    Most finished runs end in a maximum that an earlier one ended in. On the subsample that is cheap to see, and
-    saves the finish on all units.
+    Most runs end in a maximum that an earlier one ended in. The subsample shows that at low cost, and saves finishing
+    such a run on all units.
     """
 
     def __init__(self, sample: Sample, k: int, draw: Draw, clock: _Clock) -> None:
@@ -156,11 +156,11 @@ class _Runs:
         self._known: list[tuple[float, Ascent]] = []  # ℓ on the subsample, and the finish on all units
 
     def from_starts(self, count: int, record: SearchRecord) -> list[Ascent]:
-        """Starts of every family, the best of them finished."""
+        """Run starts of every family, and finish the best."""
         return self._finish(draw_starts(self.subsample, self.k, count, self.draw), FINISHED_STARTS, record)
 
     def from_perturbations(self, best: Ascent, count: int, record: SearchRecord) -> list[Ascent]:
-        """Perturbations of one maximum, the best of them finished."""
+        """Run perturbations of one maximum, and finish the best."""
         record.perturbed += count
         shares = draw_perturbations(self.subsample, expect(self.subsample, best.point), count, self.draw)
         return self._finish(shares, FINISHED_PERTURBATIONS, record)
@@ -183,7 +183,7 @@ class _Runs:
         return ends
 
     def _on_all_units(self, run: Ascent, time_is_over: TimeCheck) -> Ascent | None:
-        """A run on the subsample, continued on all units; None for one that ended too low there."""
+        """A run on the subsample, continued on all units; None if it ended too low on the subsample."""
         height = run.log_likelihood
         known = next((whole for low, whole in self._known if _same(low, height)), None)
         best = max((low for low, _ in self._known), default=-np.inf)
@@ -202,18 +202,18 @@ def _same(one: float, other: float) -> bool:
 
 
 class _Clock:
-    """The time against the budget's seconds, and the progress; stopped: something was stopped by the time."""
+    """The clock of a search and its progress; stopped: whether the time limit stopped something."""
 
     def __init__(self, budget: Budget, progress: Progress | None) -> None:
         self.budget, self.progress, self.stopped = budget, progress, False
         self.end = np.inf if budget.seconds is None else time.monotonic() + budget.seconds
 
     def time_is_over(self) -> bool:
-        """Whether the seconds have run out: only asked before work that they would stop."""
+        """Whether the seconds have run out; called only before work that this stops."""
         return self._is_past(self.end)
 
     def after(self, seconds: float) -> TimeCheck:
-        """The same for work that may take at least so many seconds from now."""
+        """The same clock for work that may take at least this number of seconds from now."""
         end = max(self.end, time.monotonic() + seconds)
         return lambda: self._is_past(end)
 

@@ -1,7 +1,7 @@
 """The number of components: the same search for every k, compared by a criterion.
 
-BIC picks the true k of well-separated components as n grows (Keribin 2000); AIC picks more; ICL fewer, those that
-single rows tell apart. Held-out likelihood is that of units that were left out of the fit.
+BIC chooses the true k of well-separated components as n grows (Keribin 2000); AIC chooses more components; ICL fewer,
+those whose rows can be told apart. Held-out likelihood is that of units that were left out of the fit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hw4opt.validation.arguments import checked
 
 CRITERIA = ("bic", "aic", "icl", "held_out")
 HELD_OUT_FOLDS = 5
-LEAST_SECONDS = 1e-9  # of a search: a budget's are above 0
+LEAST_SECONDS = 1e-9  # of a search: a budget's seconds must be above 0
 
 Progress = Callable[[int], None]
 
@@ -34,7 +34,7 @@ class Choice:
     """The fit with the best criterion, and the fits of every k.
 
     results    by k;  held_out  mean log-likelihood of a held-out unit by k, or None
-    untried    the k that the seconds did not suffice for
+    untried    the k for which the seconds did not suffice
     """
 
     best: MixtureResult
@@ -45,7 +45,7 @@ class Choice:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences that a reader should know, those of the best fit apart."""
+        """Warnings besides those of the best fit."""
         if not self.untried:
             return ()
         ks = f"k = {self.untried[0]}" + (f" to {self.untried[-1]}" if len(self.untried) > 1 else "")
@@ -53,7 +53,7 @@ class Choice:
         return (f"the seconds ran out before {ks}: {verb} not tried",)
 
     def values(self, criterion: str) -> dict[int, float]:
-        """A criterion by k; smaller is better but for held_out."""
+        """A criterion by k; smaller is better, except for held_out."""
         if criterion == "held_out":
             return self.held_out or {}
         return {k: getattr(result.criteria, criterion) for k, result in self.results.items()}
@@ -72,8 +72,8 @@ def choose_k(
     """Fit the model with every k to (x, y, rows) and take the best by a criterion.
 
     The criterion is bic, aic, icl or held_out (5 folds of units). Fits that did not end at a finite maximum take part,
-    too: their likelihood is a supremum, and their status says so. The seconds of the model's budget are those of all k
-    together: each gets its share of what is left, and no k is begun after them.
+    too: their likelihood is a supremum, and their status says so. The seconds of the model's budget are for all k
+    together: each gets its share of what is left, and no k is started after them.
 
     progress    called with every k before its fit
     """
@@ -123,7 +123,7 @@ class _SharedTime:
         return self.end is not None and time.monotonic() >= self.end
 
     def share(self, ks: int) -> Budget:
-        """The budget of each search of one of so many k that are left."""
+        """The budget of each search for the next k, when so many values `ks` remain."""
         if self.end is None:
             return self.budget
         seconds = max(self.end - time.monotonic(), LEAST_SECONDS) / (ks * self.searches_per_k)
@@ -131,7 +131,7 @@ class _SharedTime:
 
 
 def held_out(model: PoissonMixture, design: MixtureDesign, folds: int = HELD_OUT_FOLDS) -> float:
-    """Mean log-likelihood of units (weighted) under mixtures fitted without them; the seconds are those of a fold."""
+    """Mean log-likelihood of units (weighted) under mixtures fitted without them; the seconds are per fold."""
     sample = Sample.of(design.active)
     draw = np.random.default_rng(model.seed)
     fold_of = draw.permutation(len(sample)) % folds

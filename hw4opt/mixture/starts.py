@@ -1,9 +1,9 @@
 """Starts of a search, and perturbations of the best maximum found: responsibilities (s, k, units) for a first M-step.
 
-Counts of real data are more dispersed than a Poisson law, so that responsibilities are nearly 0 or 1 and almost
-every start ends in a maximum of its own. Starts therefore come from four families, and three kinds of perturbation
-of the best maximum make changes that EM cannot, because they lower the likelihood at first. (Compare split and merge
-EM: Ueda, Nakano, Ghahramani and Hinton 2000.)
+Counts of real data are more dispersed than a Poisson law, so that responsibilities are nearly 0 or 1 and almost every
+start ends in a different maximum. Starts therefore come from four families, and three kinds of perturbation change the
+best maximum in ways that EM cannot, because they lower the likelihood at first. (Compare split and merge EM: Ueda,
+Nakano, Ghahramani and Hinton 2000.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hw4opt.mixture.sample import Sample
 from hw4opt.terms.base import Array
 
 MAX_REGRESSION_ROUNDS = 12  # of the regressions on log counts
-OUTSIDE_WEIGHT = 1e-3  # of the units outside a random subset: with it every regression is determined
+OUTSIDE_WEIGHT = 1e-3  # weight of the units outside a random subset, so that every regression is determined
 BADLY_FITTED_SHARE = 0.3  # of the units, those that a component may be moved to
 MAX_RELABELLED_SHARE = 0.3  # of the units, those that one perturbation relabels
 ROW_WEIGHT_FLOOR = 1e-8  # of a regression on log counts
@@ -28,7 +28,7 @@ Draw = np.random.Generator
 
 
 def draw_starts(sample: Sample, k: int, count: int, draw: Draw) -> Array:
-    """`count` starts, the families in turn."""
+    """`count` starts, from the families in turn."""
     families = (_log_regressions, _residual_quantiles, _random_subsets, _random_labels)
     shares = [len(range(number, count, len(families))) for number in range(len(families))]
     found = [family(sample, k, share, draw) for family, share in zip(families, shares, strict=True) if share]
@@ -65,7 +65,7 @@ def _residual_quantiles(sample: Sample, k: int, count: int, draw: Draw) -> Array
 
 
 def _log_regressions(sample: Sample, k: int, count: int, draw: Draw) -> Array:
-    """k regressions on log counts from random labels, each unit then labelled by the nearest, and so on."""
+    """k regressions on log counts from random labels, alternating with relabelling of each unit by the nearest."""
     labels = draw.integers(k, size=(count, len(sample)))
     for _ in range(MAX_REGRESSION_ROUNDS):
         distances = np.square(_log_residuals(sample, one_hot(labels, k)))
@@ -90,7 +90,7 @@ def _log_residuals(sample: Sample, shares: Array) -> Array:
 
 
 def draw_perturbations(sample: Sample, best: Expectation, count: int, draw: Draw) -> Array:
-    """`count` starts around one mixture's responsibilities, the kinds of perturbation in turn."""
+    """`count` starts around one mixture's responsibilities, by the kinds of perturbation in turn."""
     shares = best.responsibilities[0]
     misfit = sample.saturated - best.densities[0]
     kinds: tuple[Callable[[Array], Array], ...] = (
@@ -102,12 +102,12 @@ def draw_perturbations(sample: Sample, best: Expectation, count: int, draw: Draw
 
 
 def worst_fitted(misfit: Array, size: int) -> np.ndarray:
-    """The units with the largest misfit, so many of them."""
+    """The `size` units with the largest misfit."""
     return np.argsort(-misfit, kind="stable")[:size]
 
 
 def assigned_to(shares: Array, component: int, units: np.ndarray) -> Array:
-    """One component on these units alone; its responsibilities elsewhere go to the others, in proportion."""
+    """One component on these units only; its share of all others goes to the other components in proportion."""
     shares[component] = 0.0
     left = shares.sum(axis=0)
     shares /= np.where(left > 0, left, 1.0)
@@ -119,14 +119,14 @@ def assigned_to(shares: Array, component: int, units: np.ndarray) -> Array:
 
 
 def _moved(shares: Array, misfit: Array, p: int, draw: Draw) -> Array:
-    """One component onto some of the badly fitted units."""
+    """One component moved to some of the badly fitted units."""
     pool = worst_fitted(misfit, max(p + 2, round(BADLY_FITTED_SHARE * len(misfit))))
     size = int(draw.integers(1, max(2, len(pool) // 2 + 1)))
     return assigned_to(shares, int(draw.integers(len(shares))), draw.permutation(pool)[:size])
 
 
 def _relabelled(shares: Array, draw: Draw) -> Array:
-    """A random number of units, each to a component drawn at random."""
+    """A random set of units, each moved to a random component."""
     k, units = shares.shape
     size = max(1, round(units ** draw.uniform(0, 1) * MAX_RELABELLED_SHARE))
     chosen = draw.permutation(units)[:size]
@@ -135,7 +135,7 @@ def _relabelled(shares: Array, draw: Draw) -> Array:
 
 
 def _merged(shares: Array, sample: Sample, draw: Draw) -> Array:
-    """Two components merged into one; the freed one takes about half of the units of another.
+    """Two components merged; the free one takes about half of the units of another.
 
     These are the units above the other's regression on log counts, or on one side of a random plane.
     """

@@ -36,13 +36,13 @@ from hw4opt.problem import Problem
 from hw4opt.proof.existence import settle
 from hw4opt.terms.base import Array
 
-MIN_RESPONSIBILITY = 1e-4  # of a row for it to belong to a component whose maximum is in question
+MIN_RESPONSIBILITY = 1e-4  # responsibility from which a row belongs to a component in the check for a finite maximum
 WEIGHT_ROUNDING = 1e-9  # relative, of a sum of weights
 
 
 @dataclass(frozen=True, eq=False)
 class FinishedFit:
-    """The end of a fit; record None: a plain run, without search; errors: the kind of standard errors."""
+    """The end of a fit; record is None for a plain run without search; errors: the kind of standard errors."""
 
     k: int
     design: MixtureDesign
@@ -53,7 +53,7 @@ class FinishedFit:
 
     @property
     def is_timed_out(self) -> bool:
-        """Whether the seconds of the search ran out; an empty component may then not have been put elsewhere."""
+        """Whether the seconds of the search ran out; an empty component may then not have been moved."""
         return self.record is not None and self.record.timed_out
 
 
@@ -140,7 +140,7 @@ def _uncertainty(fit: FinishedFit, dispersion: Array, without_maximum: list[int]
     k, p = end.point.coef.shape[1:]
     pseudo_inverse = inverse(information)
     lost = pseudo_inverse.lost.reshape(k, p + 1)
-    if lost[:, p].any() or lost[:, :p].all():  # proportions are lost where components are equal, or one is nearly empty
+    if lost[:, p].any() or lost[:, :p].all():  # proportions vanish where components are equal, or one is nearly empty
         return Uncertainty.none(
             "not identified: the observed information is singular, so other coefficients fit as well"
         )
@@ -154,7 +154,7 @@ def _uncertainty(fit: FinishedFit, dispersion: Array, without_maximum: list[int]
     errors = np.where(lost, np.nan, np.sqrt(np.einsum("kii->ki", covariance)))
     unscaled = errors / sample.scale
     if not np.isfinite(unscaled[~lost]).all():
-        return Uncertainty.none("not computed: they are larger than a number can be")
+        return Uncertainty.none("not computed: they exceed the range of numbers")
     reason = _not_identified(lost, fit.design.names) if lost.any() else None
     return Uncertainty(unscaled, covariance / (errors[:, :, None] * errors[:, None, :]), reason)
 
@@ -166,7 +166,7 @@ def _reason_for_no_errors(fit: FinishedFit, dispersion: Array, without_maximum: 
         return f"the point is not stationary{': the seconds ran out' if fit.end.timed_out else ''}"
     if fit.end.curvature.observed is None:
         most = f"{MAX_INFORMATION_PARAMETERS:,} parameters, k·(columns + 1)"
-        return f"not computed: the information of more than {most}, is not formed"
+        return f"not computed: the information matrix is not formed for more than {most}"
     if fit.end.saddle:
         return "not identified: the point is a saddle, and the observed information not positive definite"
     if fit.errors == "dispersion" and not np.isfinite(dispersion).all():
@@ -237,7 +237,7 @@ def _no_maximum_sentence(fit: FinishedFit, without_maximum: list[int]) -> str:
 
 
 def _kind_of_point(end: Ascent) -> str:
-    """Whether a stationary point is a maximum, by the eigenvalues of the observed information; "" without that."""
+    """Whether a stationary point is a maximum, by the eigenvalues of the observed information; "" without those."""
     if end.curvature.observed is None:
         return ""
     if end.saddle:
@@ -258,10 +258,10 @@ def _starts(record: SearchRecord | None) -> Starts:
 def _warnings(fit: FinishedFit, dispersion: Array) -> Iterator[str]:
     k, p = fit.end.point.coef.shape[1:]
     if k < fit.k:
-        moved = "" if fit.is_timed_out else ", were put onto the worst-fitted rows, and became empty again"
+        moved = "" if fit.is_timed_out else ", were moved to the worst-fitted rows, and became empty again"
         yield f"{fit.k} components were asked for and {k} are left: the others became empty{moved}"
     if fit.is_timed_out:
-        yield "the seconds of the search ran out before all was tried: another machine may find another answer"
+        yield "the seconds of the search ran out before it was complete: another machine may find another answer"
     if fit.record is not None and fit.record.failed:
         yield f"{fit.record.failed} of {fit.record.tried} starts failed"
     df, units = k * p + k - 1, fit.sample.total
@@ -272,13 +272,13 @@ def _warnings(fit: FinishedFit, dispersion: Array) -> Iterator[str]:
     if weights.sum() < len(weights) * (1 - WEIGHT_ROUNDING):
         yield (
             f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so "
-            "that standard errors, BIC, AIC and ICL are those of so few rows, and choose too few components"
+            "that standard errors, BIC, AIC and ICL are those of that few rows, and choose too few components"
         )
     wide = [f"{value:.3g} times in component {c}" for c, value in enumerate(dispersion) if value > OVERDISPERSION]
     if wide:
         too_small = "standard errors are too small by the root of that, " if fit.errors == ERRORS[0] else ""
         yield (
-            f"counts are spread wider than Poisson counts, {', '.join(wide)}: {too_small}responsibilities too sure, "
+            f"counts vary more than Poisson counts, {', '.join(wide)}: {too_small}responsibilities too sure, "
             "and criteria ask for too many components"
         )
     if not fit.end.stationary:

@@ -1,4 +1,4 @@
-"""Standard errors of a mixture's coefficients, and the inverse of an information matrix that they come from."""
+"""Standard errors of a mixture's coefficients, from the inverse of an information matrix."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.inference.standard_errors import UNIDENTIFIED_SHARE
 from hw4opt.terms.base import Array
 
-SINGULAR_EIGENVALUE = 1e-10  # of the information with unit diagonal: along its vector the likelihood is flat
+SINGULAR_EIGENVALUE = 1e-10  # eigenvalue of the information with unit diagonal: the likelihood is flat along its vector
 
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
     """Standard errors and correlations of each component's coefficients, or None with the reason.
 
-    From the inverse of the exact observed information. standard_errors (k, p) are in the features' own units,
-    correlation is (k, p, p): standard errors can be 1e-200, and a double holds no square of that, so that no
-    covariance is stored. Both are NaN for coefficients that are not identified, which the reason names.
+    They come from the inverse of the exact observed information. standard_errors (k, p) are in the features' own
+    units, correlation is (k, p, p). No covariance is stored, because the square of a standard error of 1e-200, say,
+    underflows. Both are NaN for coefficients that are not identified, which the reason names.
     """
 
     standard_errors: Array | None
@@ -29,7 +29,7 @@ class Uncertainty:
 
     @classmethod
     def none(cls, reason: str) -> Uncertainty:
-        """No standard errors, for this reason."""
+        """A record without standard errors, for this reason."""
         return cls(None, None, reason)
 
     @property
@@ -64,7 +64,7 @@ def _norm(vectors: Array, correlation: Array) -> Array:
 
 
 class Inverse(NamedTuple):
-    """The pseudo-inverse (K, K) of an information, and which parameters (K,) its null space has a share in."""
+    """The pseudo-inverse (K, K) of an information matrix, and which parameters (K,) its null space involves."""
 
     matrix: Array
     lost: np.ndarray

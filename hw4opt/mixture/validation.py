@@ -1,4 +1,4 @@
-"""Checks of a mixture's input; each fault is a sentence, and rows count from 0."""
+"""Checks of a mixture's input; messages count rows from 0."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hw4opt.terms.laws import law_of
 from hw4opt.validation.arrays import group_numbers, real_array
 
 INTERCEPT = "(intercept)"  # name of its column
-# as log of an exposure; where two differ by more than twice that, a double holds only one of the rates
+# as log of an exposure; of two that differ by more than twice that, a double can hold only one of the rates
 MAX_OFFSET = 300.0
 MIN_COLUMN_SIZE = 1e-290  # largest entry of a column from which a double can hold its coefficient
 MIN_SAMPLED_ROWS = 100  # first rows of the data that are searched for distinct ones before all are
@@ -24,7 +24,7 @@ MIN_SAMPLED_ROWS = 100  # first rows of the data that are searched for distinct 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What rows have besides features and counts.
+    """The data of rows besides features and counts.
 
     offset     added to x_iᵀw (the log of an exposure), finite
     weights    ≥ 0: how often the row was seen, any real number; 0 leaves the row out
@@ -149,7 +149,7 @@ def _check_sizes(features: Array, names: Sequence[str]) -> None:
     sizes = np.abs(features).max(axis=0)
     for column in np.flatnonzero((sizes > 0) & (sizes < MIN_COLUMN_SIZE))[:1]:
         raise InputError(
-            f"column {names[column]!r} holds nothing larger than {sizes[column]:.3g}, so that no number could hold its "
+            f"column {names[column]!r} has no entry larger than {sizes[column]:.3g}, so that no number could hold its "
             f"coefficient; multiply it by a power of 10, to {MIN_COLUMN_SIZE:g} or more"
         )
 
@@ -184,7 +184,7 @@ def _count_distinct(columns: Sequence[Array], rows: int | None) -> int:
 
 
 def check_labels(labels: ArrayLike, k: int, design: MixtureDesign, sample: Sample) -> np.ndarray:
-    """Initial labels 0 … k-1, given one per row of the input, as one a unit of the sample. Raises `InputError`."""
+    """Initial labels 0 … k-1 per unit of the sample, from those given per row of the input. Raises `InputError`."""
     given, active = real_vector("labels", labels, len(design.counts), 0.0), design.weights > 0
     for row in np.flatnonzero(active & ((given != np.floor(given)) | (given < 0) | (given >= k)))[:1]:
         raise InputError(

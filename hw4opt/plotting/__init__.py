@@ -1,4 +1,4 @@
-"""Figures of fits, choices and comparisons, on matplotlib's object interface: nothing is shown, no state is global."""
+"""Figures of fits, choices and comparisons, with matplotlib's object interface: pyplot is not used."""
 
 from hw4opt.plotting.choices import plot_choice, plot_heatmap, plot_path, plot_scores
 from hw4opt.plotting.comparison import SolverRow, plot_check

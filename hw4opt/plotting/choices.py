@@ -1,4 +1,4 @@
-"""Figures of what was tried: held-out scores along one hyper-parameter or over two, and the fits along a path."""
+"""Figures of a search: held-out scores along one hyper-parameter or over two, and the fits along a path."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from hw4opt.views import CURVE_POINTS, SCORED, Truth, drawn_rows, drawn_values, 
 
 @checked
 def plot_choice(result: Solution, table: Sequence[Mapping[str, float]], truth: Truth | None = None) -> Figure:
-    """The fit, and beside it how its hyper-parameters were chosen: scores along one of them, or a heat map over two.
+    """The fit, and beside it the held-out scores: along the one hyper-parameter chosen, or a heat map over two.
 
-    A third one, or more, is at its best value; a penalty that is not the ridge is drawn before the ridge.
+    The map is over the first one and the next that is not the ridge, if any; scores are the lowest over all others.
     """
     _check_table(table)
     varied = [name for name in table[0] if name not in SCORED and len({row[name] for row in table}) > 1]
@@ -50,7 +50,7 @@ def plot_path(
     scores: Sequence[float | None],
     errors: Sequence[float | None],
 ) -> Figure:
-    """Held-out scores with their standard errors along one hyper-parameter and, of one x column, the fits."""
+    """Held-out scores with their standard errors along one hyper-parameter and, for one x column, the fits."""
     sizes = len(results), len(values), len(scores), len(errors)
     if not results or len(set(sizes)) > 1:
         raise InputError(f"results, values, scores and errors have {sizes} entries; give as many of each, at least one")
@@ -106,8 +106,8 @@ def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | No
 def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axes: Axes | None = None) -> Axes:
     """Held-out score over two hyper-parameters, the best over the others, with the lowest marked.
 
-    Every tried setting is a point of a nearest-neighbour map on log axes, so that refined grids are drawn as they are;
-    it is blank where no score is finite.
+    The color of a point is that of the nearest tried setting on log axes, so that refined grids show as they are; it is
+    blank where no score is finite.
 
     table     rows with the hyper-parameters and `score`, as `Selection.table`
     """

@@ -1,4 +1,4 @@
-"""The figure of solvers beside each other."""
+"""The figure that compares solvers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NARROW_RANGE = 30.0  # largest over smallest size, below which tick labels stand
 
 
 class SolverRow(Protocol):
-    """What a comparison shows of one solver's answer; `hw4opt.crosscheck.Row` is one."""
+    """The fields of one solver's answer that a comparison shows; `hw4opt.crosscheck.Row` has them."""
 
     @property
     def solver(self) -> str: ...

@@ -23,12 +23,12 @@ JITTER, BAR = 0.12, 0.3  # how far the points of a level, and its bar, reach to 
 
 @checked
 def plot_components(result: Solution) -> Figure:
-    """Every component of a sum over its column, centered, with partial residuals; of levels a bar each, of several
-    columns partial residuals over its own values. Of quantiles of several levels, the curve of every level, and partial
-    residuals of the middle one.
+    """Every component of a sum over its column, centered, with partial residuals: a curve; a bar per level of a
+    categorical component; for one of several columns, partial residuals over its own values. For several quantiles,
+    the curve of every level, and partial residuals of the middle one.
 
     The vertical scale, which all panels share, is that of the linear predictor. Rows of weight 0 are not drawn.
-    Raises `InputError` for a fit that is no sum.
+    Raises `InputError` for a fit that is not a sum.
     """
     views = component_views(result)
     across = min(len(views), MOST_PANELS_IN_A_ROW)
@@ -80,7 +80,7 @@ def _draw(axes: Axes, view: ComponentView, quantiles: Sequence[float]) -> None:
 
 
 def _curves(curve: Array, quantiles: Sequence[float]) -> Iterator[tuple[Array, dict[str, Any]]]:
-    """Every curve of a component and how it is drawn, the highest level first."""
+    """Every curve of a component and its line style, the highest level first."""
     if not quantiles:
         yield curve, {"lw": 2.0, "label": "component"}
         return

@@ -39,14 +39,15 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 @checked
 def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = None) -> Axes:
-    """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
+    """Data, fit and (if given) truth, with the largest residuals marked; for several x columns, fitted over observed.
 
-    Of several curves, all of them; of several x columns then the middle one, with the range that all span.
-    Where the problem has held-out fits, intervals of level 0.9 are drawn besides (none of counts with an offset, whose
-    errors are on the scale of each row's own, and none of fewer than 9 rows). Rows of weight 0 are not drawn.
-    truth     f at the data rows, shape (n,), or a function of x
+    Several curves are all drawn; with several x columns, the middle one, with the range between lowest and highest.
+    If the problem has held-out fits, intervals of level 0.9 are drawn as well (not for counts with an offset, whose
+    errors depend on each row's exposure, and not for fewer than 9 rows). Rows of weight 0 are not drawn.
     Targets of logistic fits are drawn as 0 and 1, and their fit as a probability; counts with an exposure as counts per
     unit of it.
+
+    truth     f at the data rows, shape (n,), or a function of x
     """
     axes = new_axes() if axes is None else axes
     if result.problem.curves > 1:
@@ -62,8 +63,8 @@ def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = N
 
 @checked
 def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
-    """Add predictions at new x (m, d) to a fit's figure: on the curve, or along the fitted axis of several columns, of
-    several levels then those of the middle one."""
+    """Add predictions at new x (m, d) to a fit's figure: on the curve, or for several columns along the axis of fitted
+    values, there with the middle level of several."""
     predicted, x = drawn_values(result, result.predict(x)), real_array("x", x)
     if result.problem.x.shape[1] == 1:
         axes.scatter(
@@ -94,7 +95,7 @@ def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
 
 
 def draw_points(axes: Axes, x: Array, y: Array, label: str) -> None:
-    """A cloud of (x, y), a seeded part of it where it is large."""
+    """A cloud of (x, y); of a large one, a random sample with a fixed seed."""
     if len(x) > MAX_POINTS_DRAWN:
         kept = np.sort(np.random.default_rng(0).choice(len(x), MAX_POINTS_DRAWN, replace=False))
         label, x, y = f"{label} ({MAX_POINTS_DRAWN:,} of {len(x):,} rows)", x[kept], y[kept]
@@ -130,7 +131,7 @@ def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
 
 
 def level_styles(levels: Sequence[float]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The place of every level and how its curve is drawn: the highest first, as they lie, the middle one strongest."""
+    """The index of every level and the style of its curve, from the highest level down; the middle one is strongest."""
     middle = middle_level(levels)
     for place in reversed(range(len(levels))):
         weight = {"lw": 2.0, "alpha": 1.0} if place == middle else {"lw": 1.2, "alpha": 0.75}
@@ -138,7 +139,7 @@ def level_styles(levels: Sequence[float]) -> Iterator[tuple[int, dict[str, Any]]
 
 
 def _draw_levels(result: Solution, axes: Axes) -> None:
-    """The curve of every level, or, of several x columns, all levels of a row over its middle one."""
+    """The curve of every level; for several x columns, the range of a row's levels over its middle one."""
     names, target = names_of(result)
     levels, marks = result.problem.loss.levels, dict[str, Any]()
     middle = middle_level(levels)
@@ -194,7 +195,7 @@ def _mark_residuals(axes: Axes, x: Array, observed: Array, fitted: Array) -> Non
         zorder=5,
     )
     labels: list[SpreadLabel] = []
-    for row in marked[np.argsort(-(observed + fitted)[marked])]:  # from the top: one without room moves down first
+    for row in marked[np.argsort(-(observed + fitted)[marked])]:  # from the top: a label without room moves down first
         at, ends = float(x[row]), (float(observed[row]), float(fitted[row]))
         axes.plot([at, at], ends, color=MARK_COLOR, lw=1.3, ls=":", zorder=4)
         words = f"residual {ends[0] - ends[1]:+.3g}".replace("-", "−")
@@ -223,13 +224,13 @@ def _title(result: Solution, axes: Axes) -> None:
 
 
 def _asked(term: Term, columns: Sequence[str]) -> str:
-    """A constraint and its parameters, of a component behind the name of that."""
+    """A constraint and its parameters; for one of a component, after the component's name."""
     owner = f"{term.component}." if isinstance(term, ComponentTerm) else ""
     return owner + _description(own_term(term), columns)
 
 
 def _description(term: object, columns: Sequence[str] = ()) -> str:
-    """A term and its parameters, as in huber delta=1; open bounds are left out, and columns go by their name."""
+    """A term and its parameters, as in huber delta=1; infinite bounds are left out, and columns are named."""
     given = {
         key: value
         for key, value in vars(term).items()

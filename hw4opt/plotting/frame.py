@@ -21,27 +21,27 @@ def figure_of(axes: Axes) -> Figure:
 
 
 def new_axes() -> Axes:
-    """Of a figure of their own."""
+    """New axes in a figure of their own."""
     return Figure(figsize=(8, 5), layout="constrained").add_subplot()
 
 
 def text_color(opacity: float = 1.0) -> tuple[str, float]:
-    """That of the style in use, light on a dark background: of what is no data and no fit."""
+    """The neutral color, of all but data and fit: that of text in the style in use."""
     return str(rcParams["text.color"]), opacity
 
 
 def note_color() -> tuple[str, float]:
-    """Of notes beside a figure."""
+    """The color of notes beside a figure."""
     return text_color(NOTE_OPACITY)
 
 
 def plain(axes: Axes) -> None:
-    """Two spines and a faint grid behind what is drawn."""
+    """Keep two spines, and draw a faint grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, lw=0.6)
     axes.set_axisbelow(True)
 
 
 def finite(values: Array) -> Array:
-    """NaN for what is infinite: matplotlib leaves it out."""
+    """NaN in place of infinite values: matplotlib leaves it out."""
     return np.where(np.isfinite(values), values, np.nan)

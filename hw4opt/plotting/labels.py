@@ -1,4 +1,4 @@
-"""Labels that move out of each other's way."""
+"""Labels that avoid each other."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FONT_SIZE = 9
 
 
 class SpreadLabel(Annotation):
-    """A label beside a place of the axes, which moves up or down where it would lie over one of `others`.
+    """A label beside a point of the axes, moved up or down where it would cover one of `others`.
 
-    It is placed when it is drawn: only then is the size of the axes known, and of the words. Others come before it.
+    It is placed when it is drawn: only then are the sizes of axes and text known. `others` are drawn before it.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SpreadLabel(Annotation):
         axes.add_artist(self)
 
     def draw(self, renderer: RendererBase) -> None:
-        """Find a place that is free, and draw."""
+        """Find a free position, and draw."""
         across, taken = self.xyann[0], [other.get_window_extent(renderer) for other in self.others]
         for step in (0, *(sign * step for step in range(1, MOST_STEPS) for sign in (-1, 1))):
             self.xyann = (across, step * LINE * FONT_SIZE)

@@ -1,5 +1,5 @@
-"""The components of a sum in words, and how a model holds them: what a function they are of as the kernel, their
-ridges, regularizers and constraints as terms that act on one component."""
+"""The components of a sum, and how a model holds them: their kernels together as one kernel; their ridges,
+regularizers and constraints as terms that act on one component."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Component:
     """One function f_j of a sum.
 
     name         what its hyper-parameters begin with: dose.gamma, dose.ridge, dose.tv
-    columns      the x columns that it is a function of, by name or place (from 0); left out: the one of its name
-    kernel       of its space; `Categorical()`: a value per level;  None: linear in its columns
-    ridge        ≥ 0, of ‖f_j‖²
+    columns      its x columns, by name or index (from 0); default: the column with its name
+    kernel       f_j is in its RKHS; `Categorical()`: a value per level;  None: linear in its columns
+    ridge        ≥ 0, the weight of ‖f_j‖²
     regularizers, constraints    terms that act on f_j: tv, trend; increasing, decreasing, convex, concave
 
     Raises `InputError` for parts that exclude each other.
@@ -63,7 +63,7 @@ class Component:
         check_list("constraints", constraints)
         columns = (name,) if columns is None else columns
         if not _is_list(columns) or not columns or not all(type(one) in (str, int) for one in columns):
-            raise InputError(f"component {name}: columns is {shown(columns)}; give a list of names, or places from 0")
+            raise InputError(f"component {name}: columns is {shown(columns)}; give a list of names, or indices from 0")
         if len(set(columns)) < len(columns):
             twice = next(one for place, one in enumerate(columns) if one in columns[:place])
             raise InputError(f"component {name}: column {shown(twice)} is given twice")
@@ -103,7 +103,7 @@ class Additive:
             raise InputError("a sum needs at least one component")
         for one in self.components:
             if not isinstance(one, Component):
-                raise InputError(f'{shown(one)} is no component; give Component("dose", kernel=RBF(20))')
+                raise InputError(f'{shown(one)} is not a component; give Component("dose", kernel=RBF(20))')
         for one, other in itertools.combinations(self.components, 2):
             if one.name == other.name:
                 raise InputError(f"component {one.name} is given twice; give each a name of its own")
@@ -112,12 +112,12 @@ class Additive:
 
     @property
     def kernel(self) -> Sum:
-        """Of what each is a function, and in which space."""
+        """The columns and the kernel of each component."""
         return Sum(parts=tuple(Summand(one.name, one.columns, one.kernel) for one in self.components))
 
     @property
     def regularizers(self) -> tuple[Term, ...]:
-        """Ridge and regularizers of every component."""
+        """The ridge and the regularizers of every component."""
         return tuple(
             ComponentTerm(one.name, term) for one in self.components for term in (Ridge(one.ridge), *one.regularizers)
         )
@@ -137,11 +137,11 @@ def _check_name(name: object) -> None:
         raise InputError(f"the component's name is {shown(name)}; give a word without {' '.join(PUNCTUATION)}")
     taken = {GAMMA, RIDGE, *(word for kind in registry.FOLDERS for word in registry.names(kind))}
     if name in taken:
-        raise InputError(f"the name {name!r} of a component is that of a hyper-parameter, term or kernel; give another")
+        raise InputError(f"the component's name {name!r} is that of a hyper-parameter, term or kernel; give another")
 
 
 def placed(kernel: Sum, names: Sequence[str] | None, x: Array) -> Sum:
-    """The sum with its columns by their place; raises `InputError` for a column that is not there, or of one value."""
+    """The sum with its columns by index; raises `InputError` for a column that does not exist or is constant."""
     parts = []
     for part in kernel.parts:
         places = tuple(_place(part.name, column, names, x.shape[1]) for column in part.columns)
@@ -155,8 +155,8 @@ def placed(kernel: Sum, names: Sequence[str] | None, x: Array) -> Sum:
 def _place(component: str, column: str | int, names: Sequence[str] | None, count: int) -> int:
     if isinstance(column, str):
         if names is None:
-            known = "the x columns have no names: give names=ColumnNames(x=…), or the column's place"
-            raise InputError(f"component {component} is of column {column!r} and {known}")
+            known = "the x columns have no names: give names=ColumnNames(x=…), or the column's index"
+            raise InputError(f"component {component} has the column {column!r} and {known}")
         if column not in names:
             raise UnknownNameError("x column", column, names)
         return list(names).index(column)
@@ -192,7 +192,7 @@ def _check_on_component(part: Summand, term: ComponentTerm) -> None:
     if own.acts.of_data_rows:
         raise InputError(f"{term.label}: {own.name} acts on the sum; give it without a component")
     if isinstance(part.kernel, Categorical):
-        raise InputError(f"{term.label}: levels have no order; a categorical component takes a ridge only")
+        raise InputError(f"{term.label}: levels have no order; a categorical component has no penalty but its ridge")
     if own.acts.order and len(part.columns) != 1:
         raise InputError(f"{term.label}: {own.name} needs a component of one column and {part.name} has several")
     if own.acts.of_coefficients and part.kernel is not None:

@@ -1,4 +1,4 @@
-"""What the parts of a model may be, and what they ask of the data; `InputError` says what is wrong."""
+"""Checks of a model's parts, and of data against them; each raises `InputError` with what is wrong."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ BOUNDED_QUANTITIES = ((Values(), "f"), (Coefficients(raw=True), "every coefficie
 
 
 def check_flag(name: str, flag: object) -> None:
-    """Raise `InputError` for what is neither True nor False."""
+    """Raise `InputError` for a value that is neither True nor False."""
     if flag is not True and flag is not False:
         check_argument(name, flag, "bool", {})
 
 
 def check_list(name: str, given: object) -> None:
-    """Raise `InputError` for what is no list of terms."""
+    """Raise `InputError` for a value that is not a list of terms."""
     if not isinstance(given, Iterable) or isinstance(given, str | np.ndarray):
         raise InputError(f"{name} is {shown(given)}; give a list of them, as in [{shown(given)}]")
 
 
 def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
-    """Raise `InputError` for parts that are not what they are given as, or do not go together."""
+    """Raise `InputError` for parts of the wrong kind, and for parts that exclude each other."""
     given = (*regularizers, *constraints)
     check_kinds(kernel, loss, given)
     check_names([*([] if kernel is None else [kernel]), loss, *given])
@@ -64,7 +64,7 @@ def check_tables(terms: Sequence[Term]) -> None:
 
 
 def check_kinds(kernel: object, loss: object, terms: Sequence[object]) -> None:
-    """Raise `InputError` for a kernel, loss, regularizer or constraint that is none."""
+    """Raise `InputError` for a kernel, loss, regularizer or constraint of the wrong type."""
     if not (kernel is None or isinstance(kernel, Kernel)):
         example = "as in RBF(gamma=80), or None for a linear design"
         raise InputError(f"kernel is {shown(kernel)}; give one of hw4opt's kernels, {example}")
@@ -116,7 +116,7 @@ def check_conflict(constraints: Sequence[Term]) -> None:
 
 
 def check_targets(loss: Loss, data: MeasuredData) -> None:
-    """Raise `InputError` for targets that the loss does not take; those of rows without weight may be any."""
+    """Raise `InputError` for targets that the loss does not take; rows of weight 0 may have any."""
     if isinstance(loss, Smooth):
         y, weights, active = data.data.y, data.data.weights, data.data.active
         kept = y if active is None or weights is None else np.where(weights > 0, y, y[active[0]])
@@ -124,19 +124,19 @@ def check_targets(loss: Loss, data: MeasuredData) -> None:
 
 
 def check_gammas(kernel: Kernel | None, columns: int, owner: str = "") -> None:
-    """Raise `InputError` where a kernel has a gamma per column, and not as many as there are columns."""
+    """Raise `InputError` where a kernel has one gamma per column, and their number is not that of the columns."""
     if kernel is not None and kernel.gammas and len(kernel.gammas) != columns:
         count = f"{len(kernel.gammas)} numbers and there are {columns} x columns"
         raise InputError(f"{owner}gamma of the {kernel.name} kernel has {count}; give one per column, or one for all")
 
 
 def _is_constant(x: Array) -> bool:
-    """Of most x the first and last row differ."""
+    """Whether all rows are equal; the last one, which mostly differs from the first, is compared first."""
     return not x.size or bool(x.item(0) == x.item(-x.shape[1]) and (x == x[0]).all())
 
 
 def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredData) -> None:
-    """Raise `InputError` for x that the kernel, or a slope constraint, cannot go with."""
+    """Raise `InputError` for x that the kernel or a slope constraint cannot take."""
     if data.is_gram:
         check_gram(data.data.x)
     x = data.active_x
@@ -153,7 +153,7 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
 
 
 def _check_everywhere(kernel: Kernel | None, term: Shape, x: np.ndarray) -> None:
-    """Raise `InputError` where a shape at every x cannot be asked for."""
+    """Raise `InputError` for a shape at every x where it is not supported."""
     asked = f"{term.name} at every x"
     if kernel is None:
         linear = "a linear function of x that has it at the data rows has it between them"
@@ -167,8 +167,7 @@ def _check_everywhere(kernel: Kernel | None, term: Shape, x: np.ndarray) -> None
 
 
 def check_proof_exists(kernel: Kernel, term: Shape, asked: str) -> None:
-    """Raise `InputError` for a kernel whose functions cannot be proven to have the shape; `asked` says what is asked
-    for."""
+    """Raise `InputError` for a kernel whose functions cannot be proven to have the shape, which `asked` describes."""
     if kernel.functional_order is None or kernel.functional_order < term.derivative:
         orders = {name: kind().functional_order for name, kind in registry.classes("kernel").items()}
         able = [name for name, order in orders.items() if order is not None and order >= term.derivative]

@@ -21,7 +21,7 @@ COMPONENT_ADVICE = (
 
 @dataclass(frozen=True)
 class ComponentWords:
-    """A component by its words.
+    """A component as described in words.
 
     columns    the x columns, by name
     space      linear, categorical, or the word of a kernel; None: the kernel of all components
@@ -33,7 +33,7 @@ class ComponentWords:
 
     @property
     def has_kernel(self) -> bool:
-        """Whether it has a kernel with a gamma: words without a component's name speak of it."""
+        """Whether it has a kernel with a gamma: terms without a component's name then apply to it."""
         return self.space not in FIXED_SPACES
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class ComponentWords:
 def parse_component(option: str, text: str) -> ComponentWords:
     """Parse NAME[=COL[,COL…]][:SPACE].
 
-    option    what the word was given as: messages begin with it
+    option    the parameter that holds the word: messages begin with it
     """
     head, colon, space = (part.strip() for part in text.partition(":"))
     name, equals, rest = (part.strip() for part in head.partition("="))
@@ -56,7 +56,7 @@ def parse_component(option: str, text: str) -> ComponentWords:
 def by_component(
     option: str, texts: Sequence[str], names: Sequence[str], short: str | None = None
 ) -> dict[str, list[Spec]]:
-    """The words of terms by the component whose name they begin with, as in dose.tv; those without one under "".
+    """The words of terms by the component that they name, as in dose.tv; those without one under "".
 
     Raises `UnknownNameError` for a component that is not one of `names`; `short` as in `parse_spec`.
     """

@@ -1,4 +1,4 @@
-"""The data of a regression: checked arrays, one entry per row, and what their columns are called."""
+"""The data of a regression: checked arrays, one entry per row, and the names of their columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIN_RELATIVE_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in th
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """What the columns of a table are called that the data come from; None where that is not known.
+    """The names of the columns of the table that the data come from; None where a name is not known.
 
     exposure    the column whose logarithm is the offset, in place of `offset`
     """
@@ -32,9 +32,9 @@ class ColumnNames:
     exposure: str | None = None
 
     def updated(self, named: Mapping[str, Any]) -> ColumnNames:
-        """These names, but those in `named`, by role, as `as_dict` gives them; other entries of it are ignored.
+        """These names, replaced by those in `named`, by role as in `as_dict`; other entries of it are ignored.
 
-        Raises `InputError` for what is no name.
+        Raises `InputError` for a value that is not a name.
         """
         given = {role.name: named[role.name] for role in fields(self) if role.name in named}
         for role, name in given.items():
@@ -47,7 +47,7 @@ class ColumnNames:
         return ColumnNames(**{**asdict(self), **given})
 
     def as_dict(self) -> dict[str, Any]:
-        """The names that are known, by role; those of x are a list."""
+        """The known names by role; those of x are a list."""
         known = {role: name for role, name in asdict(self).items() if name is not None}
         return known if self.x is None else {**known, "x": list(self.x)}
 
@@ -116,7 +116,7 @@ class Data(ReadOnly):
 
     @property
     def active_residual_targets(self) -> Array:
-        """Targets less the offset, of the rows with a weight above 0: what a residual loss compares the fit with."""
+        """Targets less the offset, of the rows with a weight above 0: a residual loss compares the fit with them."""
         targets = self.y if self.offset is None else self.y - self.offset
         return targets if self.active is None else targets[self.active]
 

@@ -22,8 +22,8 @@ class HeldOutFits(ReadOnly):
     w          (F, r) points in the reduced basis of the problem's design
     fold_of    (n,) the fold that holds out each row
     method     loo | loo:x | kfold:K
-    grouped    whether rows leave together that belong together: those of a group, or of one x
-    unproven   how many of the fits have no proof
+    grouped    whether rows that belong together, those of a group or of one x, are held out together
+    unproven   the number of fits without proof
     """
 
     w: Array
@@ -36,19 +36,18 @@ class HeldOutFits(ReadOnly):
         read_only((self.w, self.fold_of))
 
     def attached_to(self, problem: P, design: Design) -> P:
-        """The same problem with these fits as its `held_out`, over the basis of `design`.
+        """The same problem with these fits as its `held_out`, in the basis of `design`.
 
-        A problem that is made from it with other hyper-parameters or data does not have them.
+        A problem made from it with other hyper-parameters or data does not have them.
         """
         return unchecked(type(problem), **vars(problem) | {"design": design, "held_out": self})
 
     def over(self, design: Design, other: Design) -> HeldOutFits | None:
-        """These fits, over the basis of `design`, as those of another one, whose basis may go on beyond it; None where
-        it is another."""
+        """These fits in the basis of another design, which extends that of `design`; None where it does not."""
         w = design.carried(self.w, other)
         return None if w is None else replace(self, w=w)
 
     @property
     def folds(self) -> int:
-        """How many folds there are."""
+        """The number of folds."""
         return len(self.w)

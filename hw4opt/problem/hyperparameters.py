@@ -22,12 +22,12 @@ Owner = TypeVar("Owner", bound=Term | Kernel)
 
 @dataclass(frozen=True)
 class HyperparameterKey:
-    """Which parameter of which term or kernel a name stands for.
+    """The parameter of a term or kernel that a name stands for.
 
     text        the name as given
-    owner       the label of the term or kernel; None in "gamma", which is the kernel's whatever that is
-    parameter   the name of its field; None where only the owner is named, whose weight or gamma is meant
-    column      of a gamma per column: its place, or its name, which a problem knows
+    owner       the label of the term or kernel; None in "gamma", which is that of any kernel
+    parameter   the name of its field; None where only the owner is named: its weight, or its gamma
+    column      where there is one gamma per column: the column's index, or its name, which a problem knows
     """
 
     text: str
@@ -37,7 +37,7 @@ class HyperparameterKey:
 
     @classmethod
     def parse(cls, name: str) -> HyperparameterKey:
-        """The key of a name; whether a model has its owner is the model's to say."""
+        """The key of a name; it is not checked here that a model has its owner."""
         return _parse(name)
 
     def belongs_to(self, owner: Term | Kernel) -> bool:
@@ -45,7 +45,7 @@ class HyperparameterKey:
         return isinstance(owner, Kernel) if self.owner is None else self.owner == owner.label
 
     def parameter_of(self, owner: Term | Kernel) -> str:
-        """The name of the field of this owner."""
+        """The name of the owner's field."""
         return self.parameter or (GAMMA if isinstance(owner, Kernel) else WEIGHT)
 
     def is_gamma_of(self, kernel: Kernel | None) -> bool:
@@ -57,7 +57,7 @@ class HyperparameterKey:
         return self.belongs_to(term) and self.parameter_of(term) == WEIGHT
 
     def settled(self, owner: Term | Kernel, value: float) -> float:
-        """The value as the owner takes it: parameters that are whole numbers are rounded."""
+        """The value rounded, where the parameter is a whole number."""
         field = _fields(owner).get(self.parameter_of(owner))
         whole = field is not None and isinstance(field.default, int) and not isinstance(field.default, bool)
         return round(value) if whole and is_finite(value) else value
@@ -78,7 +78,7 @@ class HyperparameterKey:
                 raise InputError(f"no hyper-parameter {shown(self.text)}; there is {known}")
             settled = (*several[: int(self.column)], settled, *several[int(self.column) + 1 :])
         elif isinstance(several, tuple):
-            raise InputError(f"{self.text} holds several numbers, and one cannot take their place")
+            raise InputError(f"{self.text} holds several numbers and cannot be set to one")
         return dataclasses.replace(record, **{parameter: settled})
 
 
@@ -95,7 +95,7 @@ def changes_by_label(
 ) -> dict[str, list[Change]]:
     """The changes of every part of a model, by its label.
 
-    Raises `InputError` for a name of no part; its sentence lists the known ones.
+    Raises `InputError` for a name that belongs to no part; its message lists the known ones.
     """
     labels = {part.label: isinstance(part, Kernel) for part in parts}
     kernel = next((label for label, is_kernel in labels.items() if is_kernel), "")
@@ -112,7 +112,7 @@ def changes_by_label(
 
 
 def column_key(column: object) -> str:
-    """The name of the gamma of a column, by its name or place."""
+    """The name of the gamma of a column, given by name or index."""
     return f"{GAMMA}.{column}"
 
 

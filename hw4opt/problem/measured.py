@@ -1,4 +1,4 @@
-"""Data as one kind of design measures them: rows without weight left out, columns centered and scaled."""
+"""Data in the units of a design: rows of weight 0 left out, columns centered and scaled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAR_FROM_ZERO = 4.0  # ranges of a column: beyond, an intercept makes up for a c
 
 @dataclass(frozen=True, eq=False)
 class MeasuredData(ReadOnly):
-    """What follows from data and the kind of design alone: problems that differ in hyper-parameters share it.
+    """What depends on the data and the kind of design only: problems that differ in hyper-parameters share it.
 
     is_gram      x is the Gram matrix of a precomputed kernel
     is_linear    the design is linear in x
@@ -53,8 +53,8 @@ class MeasuredData(ReadOnly):
     def scaling(self) -> tuple[Array, Array]:
         """Center and spread of the x columns: mean and standard deviation with `standardize`, else 0 and 1.
 
-        A column of a linear design with intercept that lies farther from 0 than its range allows for is measured from
-        its middle: the intercept makes up for it, and the fit is the same but for rounding.
+        A column of a linear design with intercept that lies many times its range from 0 is centered at its middle:
+        the intercept compensates, and the fit is the same up to rounding.
         """
         x = self.active_x
         if not self.standardize:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, init=False)
 class Model:
-    """What is fitted, without data: kernel, loss, regularizers and constraints, as in `Problem`; `on` puts it on data.
+    """A regression without data: kernel, loss, regularizers and constraints, as in `Problem`; `on` adds the data.
 
     Raises `InputError` for terms that exclude each other.
     """
@@ -81,36 +81,35 @@ class Model:
 
     @property
     def is_settled(self) -> bool:
-        """Whether every parameter of the loss is a number: none is left that follows the data."""
+        """Whether every parameter of the loss is a number; False as long as one is to be taken from the data."""
         return not any(getattr(self.loss, name) == AUTO for name in self.loss.automatic)
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """Loss, regularizers but ridge, constraints, the order of several curves: everything that becomes rows of the
-        form."""
+        """Loss, regularizers except ridge, constraints, the order of curves: all that becomes rows of the form."""
         regularizers = (term for term in self.regularizers if not isinstance(own_term(term), Ridge))
         return (self.loss, *regularizers, *self.constraints, *self.order)
 
     @property
     def order(self) -> tuple[OrderedCurves, ...]:
-        """The order of several curves; () of one."""
+        """The terms that keep several curves in order; () for one curve."""
         return (OrderedCurves(self.curves),) if self.curves > 1 else ()
 
     @property
     def curves(self) -> int:
-        """How many curves are fitted together: one but for a loss of several levels."""
+        """The number of curves fitted together: one, except for a loss of several levels."""
         return len(self.loss.curves)
 
     @property
     def ridge(self) -> float:
-        """The weight of the ridge, 0 without one; of a sum the smallest of a component."""
+        """The weight of the ridge, 0 without one; for a sum the smallest over its components."""
         if type(self.kernel) is Sum:
             return min(self.ridges)
         return next((float(term.weight) for term in self.regularizers if isinstance(term, Ridge)), 0.0)
 
     @property
     def ridges(self) -> tuple[float, ...]:
-        """The ridge of every component of a sum; of any other model its own."""
+        """The ridge of every component of a sum; for any other model its own."""
         if type(self.kernel) is not Sum:
             return (self.ridge,)
         pairs = [(term.component, term.term) for term in self.regularizers if isinstance(term, ComponentTerm)]
@@ -119,7 +118,7 @@ class Model:
 
     @property
     def acting(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """The components of a sum that terms act on, and the columns whose slopes those need."""
+        """The components of a sum that terms act on, and the columns whose slopes these terms need."""
         slopes: dict[str, set[int]] = {}
         for term in self.terms:
             if isinstance(term, ComponentTerm):
@@ -137,21 +136,21 @@ class Model:
         return Model(kernel, self.loss, regularizers, constraints, intercept=True, standardize=self.standardize)
 
     def owner_of(self, name: str) -> tuple[str | None, str]:
-        """The component of a sum whose hyper-parameter this is, None for any other, and its name in that model."""
+        """The component of a sum that a hyper-parameter belongs to, None for any other, and its name in that model."""
         first, _, rest = name.partition(".")
         is_component = type(self.kernel) is Sum and rest and first in {part.name for part in self.kernel.parts}
         return (first, rest) if is_component else (None, name)
 
     @property
     def slopes(self) -> tuple[int, ...]:
-        """The x columns along which a term acts on the derivative, sorted."""
+        """The x columns by which a term's derivatives are taken, sorted."""
         return tuple(sorted({column for term in self.terms for column in term.acts.slope_columns}))
 
     @property
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge.
 
-        Of a gamma per column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
+        With one gamma per column: gamma.0, gamma.1, … in the order of the columns; a problem uses known names.
         """
         found: dict[str, float] = {}
         if type(self.kernel) is Sum:
@@ -166,7 +165,7 @@ class Model:
 
     @checked
     def settled(self, name: str, value: float) -> float:
-        """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
+        """The value that `with_hyperparameters` will use: whole-number parameters are rounded."""
         component, name = self.owner_of(name)
         if component is not None:
             return self.component(component).settled(name, value)
@@ -198,7 +197,7 @@ class Model:
         )
 
     def _with_components(self, kernel: Sum, values: Mapping[str, float]) -> Model:
-        """The sum with other hyper-parameters of its components, and with those that are not of one."""
+        """The sum with other hyper-parameters, of its components and of itself."""
         of_parts: dict[str | None, dict[str, float]] = {}
         for name, value in values.items():
             component, own = self.owner_of(name)
@@ -244,7 +243,7 @@ class Model:
     def on(self, data: Data) -> Problem:
         """The problem of fitting this model to the data; `Huber("auto")` gets its delta from them.
 
-        Raises `InputError` for data that it cannot be fitted to.
+        Raises `InputError` for data that the model cannot be fitted to.
         """
         from hw4opt.problem.problem import problem_of  # which holds a model
 
@@ -253,8 +252,8 @@ class Model:
 
 @lru_cache(maxsize=64)
 def _check(model: Model) -> None:
-    """Raise `InputError` for parts that exclude each other. A model that equals one of the last is not checked again:
-    problems of a batch mostly differ in their data."""
+    """Raise `InputError` for parts that exclude each other. The last models checked are remembered: problems of a batch
+    mostly differ in their data only."""
     checks.check_model(model.kernel, model.loss, model.regularizers, model.constraints)
     check_sum(model.kernel, model.regularizers, model.constraints)
     if isinstance(model.kernel, Precomputed) and model.standardize:

@@ -20,13 +20,13 @@ def noise_size(x: Array, y: Array) -> float:
     """σ of the noise in y (n,), in units of y, at x (n, d); 0 only where y is constant.
 
     One column:  median |y_{i+1} - y_i| / (0.6745 √2)  over neighbours in x. Where at least n/3 pairs of neighbours have
-    equal x, also in several columns, over those alone. Rows of equal x come in an order that says nothing of their y
-    and does not depend on the order of the rows given.
+    equal x, also with several columns, over those pairs only. Rows of equal x are put in a random order that does not
+    depend on the order of the input rows.
     Several columns:  1.4826 (1 + 5/(n - p)) min median |y - b - ⟨w, x⟩|  over exact fits to p = d + 1 rows each, 500
     random sets of rows of a fixed seed (least median of squares, Rousseeuw 1984); with more than 30 columns, or
     n ≤ 3p, the spread.
-    Never above the spread 1.4826 median |y - median y|, and at least 1e-3 of it. A median that is 0 leaves the zeros
-    out. So up to a fourth of the rows can hold anything, a code of ±2³¹ say, and the size does not follow them.
+    Never above the spread 1.4826 median |y - median y|, and at least 1e-3 of it. Where a median is 0, it is taken again
+    without the zeros. So up to a fourth of the rows may hold arbitrary values (a code for missing, say) without effect.
     """
     spread = spread_of(y)
     x, y = _ordered(x, y)
@@ -47,7 +47,7 @@ def spread_of(y: Array) -> float:
 
 
 def _middle(sizes: Array) -> float:
-    """The median, of the sizes above 0 where it is 0 itself."""
+    """The median; where it is 0, the median of the sizes above 0."""
     if len(sizes) and (middle := float(np.median(sizes))) > 0:
         return middle
     positive = sizes[sizes > 0]
@@ -55,7 +55,7 @@ def _middle(sizes: Array) -> float:
 
 
 def _ordered(x: Array, y: Array) -> tuple[Array, Array]:
-    """Rows by x, those of equal x together and, by rank of y, in a random order of a fixed seed."""
+    """Rows sorted by x; those of equal x are sorted by y and then shuffled with a fixed seed."""
     draw = np.random.default_rng(0)
     key = x[:, 0] if x.shape[1] == 1 else (x * draw.uniform(0.5, 1, x.shape[1])).sum(axis=1)
     order = np.lexsort((y, key))

@@ -29,7 +29,7 @@ MODEL_FIELDS = tuple(one.name for one in fields(Model))
 
 
 def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
-    """Model and data, checked to go together, with every parameter as a number."""
+    """Model and data, checked against each other, with every parameter as a number."""
     is_gram = isinstance(model.kernel, Precomputed)
     measured = MeasuredData(data, is_gram, model.kernel is None, model.intercept, model.standardize)
     checks.check_targets(model.loss, measured)
@@ -43,7 +43,7 @@ def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
 
 
 def problem_of(model: Model, data: Data) -> Problem:
-    """The problem of fitting the model to the data, as `Model.on` says."""
+    """The problem of fitting the model to the data; see `Model.on`."""
     return unchecked(Problem, **_fields(*_joined(model, data)))
 
 
@@ -69,10 +69,10 @@ class Problem(ReadOnly):
     intercept    one more, unpenalised column of ones
     standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its
                  standard deviation; gamma is then in those units, and a constant column keeps its own
-    names        what the columns are called
+    names        of the columns
 
     `model` and `data` are its two halves; `shape_rows` are those of shapes at every x (`with_shape_rows`).
-    Raises `InputError`, whose sentence names what is wrong.
+    Raises `InputError`, whose message names what is wrong.
     """
 
     x: Array
@@ -112,7 +112,7 @@ class Problem(ReadOnly):
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """Loss, regularizers but ridge, constraints, shape rows: everything that becomes rows of the form."""
+        """Loss, regularizers except ridge, constraints, shape rows: all that becomes rows of the form."""
         return (*self.model.terms, *self.shape_rows)
 
     @property
@@ -122,7 +122,7 @@ class Problem(ReadOnly):
 
     @property
     def curves(self) -> int:
-        """How many curves are fitted together: one but for a loss of several levels."""
+        """The number of curves fitted together: one, except for a loss of several levels."""
         return self.model.curves
 
     @property
@@ -147,9 +147,9 @@ class Problem(ReadOnly):
 
     @property
     def level(self) -> float:
-        """What a free intercept is measured from: a median of the targets of a residual loss, else 0.
+        """The origin of a free intercept: a median of the targets for a residual loss, else 0.
 
-        The fit is w[-1] + level + …: however large the level of y is, residuals keep the digits of its spread.
+        The fit is w[-1] + level + …, so that residuals keep their digits however large the level of y is.
         """
         return 0.0 if not self.intercept or isinstance(self.loss, Smooth) else self._measured.median_target
 
@@ -186,23 +186,23 @@ class Problem(ReadOnly):
 
     @property
     def _gamma_places(self) -> dict[str, str]:
-        """gamma.dose → gamma.0, … where gamma is one per column and columns have names."""
+        """gamma.dose → gamma.0, … where there is one gamma per column and columns have names."""
         if self.kernel is None or not self.kernel.gammas or self.names.x is None:
             return {}
         return {column_key(name): column_key(place) for place, name in enumerate(self.names.x)}
 
     def gamma_column(self, name: str) -> int | None:
-        """The place of the column whose gamma a hyper-parameter is; None for a gamma of all."""
+        """The index of the column whose gamma a hyper-parameter is; None for the gamma of all columns."""
         place = HyperparameterKey.parse(self._gamma_places.get(name, name)).column
         return None if place is None else int(place)
 
     def settled(self, name: str, value: float) -> float:
-        """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
+        """The value that `with_hyperparameters` will use: whole-number parameters are rounded."""
         return self.model.settled(name, value)
 
     def owner_of(self, name: str) -> tuple[Problem, str]:
-        """The problem that a hyper-parameter is of, and its name there: of a component of a sum, that of the component
-        alone."""
+        """The problem that a hyper-parameter belongs to, and its name there: for one of a component, the problem of
+        that component alone."""
         component, own = self.model.owner_of(name)
         if component is None or type(self.kernel) is not Sum:
             return self, name

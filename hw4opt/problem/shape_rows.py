@@ -1,4 +1,4 @@
-"""Problems whose shapes at every x are asked for at some points."""
+"""Problems whose shapes at every x are required at a finite set of points."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hw4opt.validation.frozen import set_fields, unchecked
 
 
 def having_rows(problem: Problem, rows: Sequence[ShapeRows]) -> Problem:
-    """The same problem with these rows in place of those it has, and no design yet."""
+    """The same problem with these rows in place of its own, its design not yet built."""
     parts = {name: value for name, value in vars(problem).items() if name != "design"}
     return unchecked(Problem, **{**parts, "shape_rows": tuple(rows)})
 
 
 def with_shape_rows(problems: Sequence[Problem], rows: Sequence[Sequence[ShapeRows]]) -> list[Problem]:
-    """The same problems of a batch, each with its rows in place of those it has, which act on the same points in all;
-    their basis goes on from that of the design they have, and so do held-out fits."""
+    """The same problems of a batch, each with its own new rows, which act on the same points in all; the basis of their
+    design is extended, and held-out fits are kept in it."""
     design = problems[0].design.appending(functionals_of(rows[0]))
     found = [having_rows(problem, mine) for problem, mine in zip(problems, rows, strict=True)]
     for problem, before in zip(found, problems, strict=True):

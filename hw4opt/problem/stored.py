@@ -1,4 +1,4 @@
-"""Terms and kernels as a model file holds them: name and parameters; of a user's own class, its import path besides."""
+"""Terms and kernels in a model file: name and parameters, and for a user's own class its import path."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BASES: dict[str, type] = {"loss": Loss, "regularizer": Term, "constraint": Term,
 def packed(kind: str, thing: Any) -> dict[str, Any]:
     """{"name": …, parameter: value, …}; of a class outside this package, also "class": "package.module:Class".
 
-    Raises `InputError` where nothing that a file can hold would give the object back.
+    Raises `InputError` for an object that cannot be restored from a file.
     """
     stored = {"name": thing.name, **_parameters(thing)}
     if registry.is_registered(kind, thing):
@@ -41,7 +41,7 @@ def packed(kind: str, thing: Any) -> dict[str, Any]:
 
 
 def check_known(kind: str, stored: dict[str, Any]) -> None:
-    """Raise `ModelFileError` for a name of no class of this package, unless a class of another one is named."""
+    """Raise `ModelFileError` for a name that is not of a class of this package, unless another package's is named."""
     if "class" not in stored and stored["name"] not in registry.names(kind):
         raise ModelFileError(f"it names a {kind} {stored['name']!r} that this hw4opt does not have; upgrade hw4opt")
 
@@ -57,12 +57,12 @@ def unpacked(kind: str, stored: dict[str, Any]) -> Any:
     own = _imported(kind, stored["class"])
     if own.name != stored["name"] or not values.keys() <= set(registry.parameters(own)):
         given = ", ".join([stored["name"], *values])
-        raise ModelFileError(f"the class {stored['class']} is another one than when the file was written, with {given}")
+        raise ModelFileError(f"the class {stored['class']} is not the one that the file was written with, {given}")
     return own(**values)
 
 
 def _parameters(thing: Any) -> dict[str, Any]:
-    """The parameters but those that are None, infinite or a False that is the default."""
+    """The parameters except None, infinite numbers, and a False that is the default."""
     values = {item.name: getattr(thing, item.name) for item in dataclasses.fields(thing)}
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     infinite = {name for name, value in plain.items() if isinstance(value, float) and math.isinf(value)}
@@ -87,7 +87,7 @@ def _not_importable(own: type) -> str | None:
 def _imported(kind: str, path: str) -> type[Any]:
     match = CLASS_PATH.fullmatch(path)
     if match is None:
-        raise ModelFileError(f"it is damaged: {shown(path)} is no module:Class")
+        raise ModelFileError(f"it is damaged: {shown(path)} is not of the form module:Class")
     try:
         found: Any = importlib.import_module(match[1])
         for part in match[2].split("."):
@@ -95,5 +95,5 @@ def _imported(kind: str, path: str) -> type[Any]:
     except Exception as error:  # whatever a foreign module raises when it is imported
         raise ModelFileError(f"it needs the class {path}, which cannot be imported here: {error}") from error
     if not (isinstance(found, type) and issubclass(found, BASES[kind])) or class_fault(found) is not None:
-        raise ModelFileError(f"it needs the {kind} {path}, which is none")
+        raise ModelFileError(f"it needs the {kind} {path}, which is not a {kind}")
     return found

@@ -1,4 +1,4 @@
-"""Arrays and the basis of a design as a model file holds them."""
+"""The arrays and the basis of a design in a model file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hw4opt.terms.base import Array
 
 
 def pack_design(design: Design) -> dict[str, Any]:
-    """The basis, or those of the components of a sum with what their columns are measured from."""
+    """The basis, or those of the components of a sum with the centers of their columns."""
     if not isinstance(design, AdditiveDesign):
         return {"basis": None if design.reduced is None else _pack_basis(design.reduced)}
     bases = [
@@ -37,11 +37,11 @@ def _pack_basis(basis: Basis) -> dict[str, Any]:
 
 
 def unpack_design(problem: Problem, stored: dict[str, Any]) -> Design | None:
-    """The problem's design over the stored basis; None for a linear design."""
+    """The problem's design in the stored basis; None for a linear design."""
     design = problem.design
     if isinstance(design, AdditiveDesign):
         if len(stored["bases"]) != len(design.summands):
-            raise InputError("there is not one basis per component")
+            raise InputError("the number of bases is not that of the components")
         bases = tuple(
             SummandBasis(part, decode(one["center"]), _unpack_basis(part.kernel, own, problem, one["basis"]))
             for part, own, one in zip(design.summands, design.parts.values(), stored["bases"], strict=True)
@@ -57,7 +57,7 @@ def _unpack_basis(
     kernel: Kernel | None, design: Design, problem: Problem, stored: dict[str, Any] | None
 ) -> Basis | None:
     if (kernel is None) != (stored is None):
-        raise InputError("a kernel has a basis, and a linear design or component has none")
+        raise InputError("only a kernel has a basis, a linear design or component has none")
     if kernel is None or stored is None:
         return None
     factor, columns = decode(stored["factor"]), np.array(stored["columns"])
@@ -67,7 +67,7 @@ def _unpack_basis(
 
 
 def _check_basis(problem: Problem, design: Design, basis: Basis) -> None:
-    """Raise `InputError` for a basis that is none of the problem's design, or of that of one component."""
+    """Raise `InputError` for a basis that cannot be that of the problem's design, or of one component's."""
     r, width = len(basis.points), 1 if isinstance(problem.kernel, Precomputed) else design.x.shape[1]
     kinds = {one.column for one in design.functionals}
     if basis.points.shape != (r, width) or basis.factor.shape != (r, r) or basis.columns.shape != (r,):

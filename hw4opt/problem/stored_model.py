@@ -1,4 +1,4 @@
-"""A model as a model file holds it: kernel and terms by name, and what is one component's of a sum apart."""
+"""A model in a model file: kernel and terms by name; those of a component of a sum under that component."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hw4opt.terms import ComponentTerm, Term
 
 
 def pack_model(model: Model) -> dict[str, Any]:
-    """Kernel and terms; of a sum, what is one component's stands in `components`."""
+    """Kernel and terms; those of one component of a sum stand in `components`."""
     own = {
         kind: [term for term in terms if not isinstance(term, ComponentTerm)]
         for kind, terms in (("regularizer", model.regularizers), ("constraint", model.constraints))

@@ -27,7 +27,7 @@ class Spec:
 def parse_spec(option: str, text: str, short: str | None = None) -> Spec:
     """Parse `NAME:param=value,…`; with `short`, NAME=VALUE sets the parameter of that name.
 
-    option    what the word was given as: messages begin with it
+    option    the parameter that holds the word: messages begin with it
     """
     head, colon, rest = text.partition(":")
     name, equals, value = (part.strip() for part in head.partition("="))
@@ -60,7 +60,7 @@ def term_of(kind: str, option: str, spec: Spec, columns: Mapping[str, int] | Non
 
 
 def automatic_parameters(term: Term | type[Term], spec: Spec) -> set[str]:
-    """The parameters that the data determine, as in huber:delta=auto."""
+    """The names of the parameters that the data determine, as in huber:delta=auto."""
     return {key for key in getattr(term, "automatic", ()) if spec.parameters.get(key) == AUTO}
 
 
@@ -86,7 +86,7 @@ def _value(option: str, spec: Spec, key: str, columns: Mapping[str, int]) -> Any
 
 
 def _range(option: str, spec: Spec) -> bool | tuple[float, ...]:
-    """True, or the ends of LOW..HIGH."""
+    """True, or the bounds of LOW..HIGH."""
     text = spec.parameters[EVERYWHERE]
     if not text:
         return True
@@ -99,7 +99,7 @@ def _range(option: str, spec: Spec) -> bool | tuple[float, ...]:
 
 
 def _numbers(option: str, spec: Spec, key: str) -> tuple[float, ...]:
-    """Several of one parameter, as in tau=0.05;0.5;0.95."""
+    """Several values of one parameter, as in tau=0.05;0.5;0.95."""
     parts = spec.parameters[key].split(SEVERAL)
     return tuple(_number(option, replace(spec, parameters={key: part}), key) for part in parts)
 

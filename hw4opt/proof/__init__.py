@@ -1,1 +1,1 @@
-"""What is proven of an answer: its duality gap, feasibility, existence of a maximum, shapes between the rows."""
+"""Proofs for an answer: duality gap, feasibility, existence of a maximum."""

@@ -1,4 +1,4 @@
-"""Sums over a form's rows at (w, u), each with what rounding may do to it. Formulas of the certificate's own."""
+"""Sums over a form's rows at (w, u) with bounds of their rounding, by the certificate's own formulas."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ ROW_EVALUATION_ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's o
 
 
 def row_rounding(form: Form, w: Array, z: Array) -> Array:
-    """What rounding may do to every row, (2, b, M): to z - shift where that decides about a breakpoint, and to z.
+    """Bounds of the rounding in every row, (2, b, M): of z - shift near a breakpoint, and of z.
 
-    That of the largest fitted value, and of r products, amplified by a row's coefficients. Slopes, in units of f over
-    x, are no sums of fitted values: theirs is that of their own products.
+    The rounding is that of the largest fitted value, and of r products, times a row's coefficients. Slopes, in units of
+    f over x, are not sums of fitted values: their rounding is that of their own products.
     """
     largest = np.abs(z[:, : form.loss.count]).max(axis=1)
     reach = np.maximum(np.abs(w) @ np.sqrt(form.column_square), largest)
@@ -40,7 +40,7 @@ def row_rounding(form: Form, w: Array, z: Array) -> Array:
 
 
 def row_sums(form: Form, w: Array, z: Array, u: Array) -> RowSums:
-    """Over all rows, smooth ones first; z = A w."""
+    """The sums over all rows, smooth ones first; z = A w."""
     unsure, first = row_rounding(form, w, z), form.smooth_count
     parts = [_smooth_sums(form, z, u, unsure[1])] if first else []
     if form.size > first:

@@ -1,4 +1,4 @@
-"""How far fitted values violate the constraints, and the nearest feasible point on the way to an interior one."""
+"""The size of constraint violations, and the nearest feasible point on the segment to an interior one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hw4opt.terms.base import Array
 
 
 def worst_violation(beyond: Array) -> Array:
-    """The largest violation beyond rounding, (b,), of those of every row (b, M)."""
+    """The largest violation beyond rounding, (b,), from the violation of every row (b, M)."""
     return beyond.max(axis=1, initial=0.0)
 
 
 def blend(form: Form, w: Array, z: Array, interior: Array, which: np.ndarray) -> Array:
-    """The nearest feasible point on the way to `interior`."""
+    """The nearest feasible point on the segment to `interior`."""
     inside, share, near = form.forward(interior), np.zeros(form.batch), row_rounding(form, w, z)[0]
     for term, spans in zip(form.terms, form.spans, strict=True):
         for rows, span in zip(term.functions, spans, strict=True):
@@ -32,8 +32,8 @@ def blend(form: Form, w: Array, z: Array, interior: Array, which: np.ndarray) ->
 
 
 def relative_violation(form: Form, beyond: Array) -> Array:
-    """The largest violation beyond rounding, (b,), in units of y's spread: differences and slopes as changes over the
-    range of x."""
+    """The largest violation beyond rounding, (b,), in units of y's spread; differences and slopes as changes of f over
+    the range of x."""
     worst = np.zeros(form.batch)
     for term, spans in zip(form.terms, form.spans, strict=True):
         if not any(one.has_constraints for one in term.boxes):

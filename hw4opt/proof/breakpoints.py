@@ -1,5 +1,4 @@
-"""Coefficients that the duals hold at a breakpoint of their term, put there exactly: zeros of l1, the bounds of bounded
-ones."""
+"""Coefficients set exactly to the breakpoint where their dual holds them: to 0 by l1, to a bound by bounds."""
 
 from __future__ import annotations
 
@@ -11,14 +10,15 @@ import numpy as np
 from hw4opt.form import Form, TermRows
 from hw4opt.terms.base import Array
 
-# of the interval's width (of the largest dual where it has one end): a dual this far from the ends holds its row
+# of the interval's width (of the largest dual if it has one end): a dual this far from the ends holds its row
 INNER_MARGIN = 1e-7
-NEAR_BREAKPOINT = 1e-3  # of the fitted values' scale: what a coefficient may be off its breakpoint and count as on it
+# of the fitted values' scale: the distance from its breakpoint within which a coefficient counts as on it
+NEAR_BREAKPOINT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """Rows of one function that act on coefficients: (b, m) which are held, and where their coefficients belong."""
+    """Rows of one function that act on coefficients: (b, m) whether each is held, and its coefficient's exact value."""
 
     columns: np.ndarray
     held: np.ndarray
@@ -26,11 +26,11 @@ class _Held:
 
 
 def on_breakpoints(form: Form, w: Array, u: Array) -> Array | None:
-    """w (b, r) with every coefficient whose dual is strictly inside its interval, and which is near the breakpoint, on
-    it.
+    """w (b, r) with every coefficient set to its breakpoint if it is near it and its dual is strictly inside its
+    interval.
 
     A dual u_j strictly inside the interval of ∂f at a breakpoint is in ∂f nowhere else: at the optimum the coefficient
-    lies there. None where nothing moves. Whether the point proves as much is for the certificate to say.
+    lies there. None if nothing changes. The new point needs a certificate of its own.
     """
     held = list(_held(form, w, u))
     if not held:
@@ -61,12 +61,12 @@ def _held(form: Form, w: Array, u: Array) -> Iterator[_Held]:
 
 
 def _columns(form: Form, count: int) -> np.ndarray:
-    """Those of so many coefficients, the first of every curve."""
+    """The columns of `count` coefficients, the first of every curve."""
     curves = form.design.curves
     first = form.penalty.shape[1] // curves * np.arange(curves)
     return (first[:, None] + np.arange(count // curves)).ravel()
 
 
 def _factors(term: TermRows) -> Array | float:
-    """z = factor · w of the term's rows: 1, or what turns a coefficient into that of the raw column."""
+    """The factor in z = factor · w of the term's rows: 1, or that from a coefficient to that of the raw column."""
     return 1.0 if term.map.coef is None else term.map.coef[:, 0]

@@ -3,8 +3,8 @@
     gap = Σ_k [f_k(z_k) + f_k*(u_k) - ⟨z_k, u_k⟩] + ridge ‖w + Aᵀu/(2 ridge)‖²,      z_k = A_k w + c_k,
 
 a sum of non-negative parts, so nothing cancels. With ridge > 0 the objective is strongly convex, hence ‖f̂ - f*‖_H ≤
-√(gap/ridge) and |f̂(x) - f*(x)| ≤ √(k(x,x) gap/ridge). What the reduced basis leaves out of the user's kernel adds
-ridge (Σ_j |α_j| √d_j)² to the gap of that bound, d = diag(K - BBᵀ).   (Rockafellar 1970, §31; Fine and Scheinberg 2001
+√(gap/ridge) and |f̂(x) - f*(x)| ≤ √(k(x,x) gap/ridge). The truncation of the kernel to its reduced basis adds
+ridge (Σ_j |α_j| √d_j)² to the gap in that bound, d = diag(K - BBᵀ).   (Rockafellar 1970, §31; Fine and Scheinberg 2001
 for the truncation.)
 """
 
@@ -26,26 +26,26 @@ from hw4opt.proof._violations import blend, largest_drop, relative_violation, wo
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
-MAX_TRUNCATION = 1e-6  # of gap_scale: what the truncated basis may leave out of a certified answer
-NEGLIGIBLE_TRUNCATION = 1e-9  # of gap_scale: a truncation that needs no closer look
-MAX_EXACT_TRUNCATION_ROWS = 5_000  # functionals up to which a closer look does not wait until it decides
+MAX_TRUNCATION = 1e-6  # of gap_scale: the truncation allowed in a certified answer
+NEGLIGIBLE_TRUNCATION = 1e-9  # of gap_scale: a truncation whose bound needs no refinement
+MAX_EXACT_TRUNCATION_ROWS = 5_000  # functionals up to which the bound is always refined
 
 
 @dataclass(frozen=True, repr=False)
 class Certificate:
-    """What is proven of one answer. None stands for "not proven"; `reason` says why.
+    """The proof of one answer. None stands for "not proven", for the `reason` given.
 
     objective, dual_objective    P(w) and P(w) - gap
     gap, relative_gap            P(w) - P* is at most gap; relative to gap_scale
     stationarity                 ‖2 ridge w + Aᵀu‖∞ relative to the largest ‖A_kᵀu_k‖∞ (to |A|ᵀ|u| without ridge)
-    violation                    worst constraint row: in units of y's interquartile range; order rows as slope ·
-                                 x-range over that
+    violation                    of the worst constraint row, in units of y's interquartile range; for order rows,
+                                 slope · x-range in these units
     largest_drop                 largest fall below the running maximum (rise above the minimum) under an order
                                  constraint, units of y
-    norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|; of a sum, ridge
+    norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|; for a sum, ridge
                                  is the largest ρ_j, and k(x,x) stands for Σ_j k_j(x,x) ρ/ρ_j over the ρ_j > 0
-    gap_scale                    what the fit explains (gap_scale.py)
-    gap_rounding                 what rounding may have added to or taken from the sum that is the gap
+    gap_scale                    the part of the objective that the fit explains (gap_scale.py)
+    gap_rounding                 bound of the rounding in the gap
     """
 
     objective: float
@@ -71,7 +71,7 @@ class Certificate:
 
         A fit with nothing to explain (gap_scale 0) holds where its gap is rounding alone.
         """
-        if self.gap is None or self.gap_scale is None or not self.violation <= tol:  # not a number is no proof
+        if self.gap is None or self.gap_scale is None or not self.violation <= tol:  # NaN proves nothing
             return False
         if self.gap_scale == 0:
             return self.gap <= self.gap_rounding
@@ -79,8 +79,8 @@ class Certificate:
         return proven and self.truncation <= max(tol, MAX_TRUNCATION) * self.gap_scale
 
     def solved(self, tol: float) -> bool:
-        """Whether gap and violation are within `tol`, so that only rounding and truncation may fall short: no solver
-        can better those."""
+        """Whether gap and violation are within `tol`, so that only rounding and truncation may exceed it, which no
+        solver can improve."""
         return (
             self.gap is not None
             and self.gap_scale is not None
@@ -89,7 +89,7 @@ class Certificate:
         )
 
     def shortfall(self, tol: float) -> str | None:
-        """What keeps the answer from being certified, in words; None if nothing does, or if `reason` says it."""
+        """The reason why the answer is not certified, in words; None if it is, or if `reason` gives it."""
         if self.gap is None or not self.gap_scale or self.holds(tol):
             return None
         if self.truncation > max(tol, MAX_TRUNCATION) * self.gap_scale:
@@ -117,8 +117,7 @@ class Certificate:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """Certificates of a batch, with the points w (b, r) and duals u (b, M) they speak of (blended and projected where
-    that was needed)."""
+    """Certificates of a batch, with their points w (b, r) and duals u (b, M), blended and projected where needed."""
 
     certificates: list[Certificate]
     w: Array
@@ -160,7 +159,7 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
 def certificate_of(unbounded: str | None, numbers: Sequence[float], drop: float | None, balanced: bool) -> Certificate:
     """The certificate of one problem from its numbers, in the order of `certify`.
 
-    unbounded    what no penalty reaches, which the bound leaves out;  balanced    whether Cᵀu = 0 on its columns
+    unbounded    the part without penalty, which the bound excludes;  balanced    whether Cᵀu = 0 on its columns
     """
     wrong, objective, gap, scale, unsure, stationarity, violation, truncation, ridge = numbers
     reason = _reason(wrong, balanced, gap)
@@ -182,7 +181,7 @@ def certificate_of(unbounded: str | None, numbers: Sequence[float], drop: float 
 
 
 def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
-    """What rounding may do to the sums P w + Aᵀu, (b, r)."""
+    """A bound of the rounding in the sums P w + Aᵀu, (b, r)."""
     rows = sum(term.count for term in form.terms)
     size = np.sqrt([np.vecdot(u[:, span], u[:, span]) for span in form.spans_of_terms])
     sums = reduce(add, (one[:, None] * form.column_lengths(term) for one, term in zip(size, form.terms, strict=True)))
@@ -190,14 +189,14 @@ def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
 
 
 def pull_rounding(rows: int, sums: Array, penalty: Array, w: Array) -> Array:
-    """Of P w + Aᵀu over so many rows, (b, r); sums: Σ ‖u‖ ‖a_j‖ over the terms."""
+    """A bound of the rounding in P w + Aᵀu over `rows` rows, (b, r); sums: Σ ‖u‖ ‖a_j‖ over the terms."""
     return EPS * ((math.sqrt(rows) + 4) * sums + penalty * np.abs(w))
 
 
 def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:
-    """The residual relative to the pull of the term that pulls most, (b,)."""
+    """The residual relative to the largest force of a term, (b,)."""
     largest, size = np.abs(residual).max(axis=1, initial=0.0), np.abs(pulls).max(axis=(0, 2), initial=0.0)
-    if not form.ridge.all():  # nothing but the terms' own rows to cancel against
+    if not form.ridge.all():  # without ridge, relative to the terms' own rows
         reach = sum(
             parallel_map(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks),
             np.zeros_like(residual),
@@ -209,8 +208,8 @@ def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:
 def cost_of_residual(
     penalty: Array, w: Array, residual: Array, unsure: Array, w_scale: Array | None
 ) -> tuple[Array, Array]:
-    """What a residual of P w + Aᵀu = 0 costs, and what rounding of it may, (b,) each; on free columns |residual| times
-    the size of w. w_scale: the least such size, None where every column is penalised."""
+    """The cost of a residual of P w + Aᵀu = 0 in the gap, and of its rounding, (b,) each; on free columns |residual|
+    times the size of w. w_scale: the least such size, None if every column is penalised."""
     if w_scale is None:
         rounding = (unsure * (np.abs(residual) + 0.5 * unsure) / penalty).sum(axis=1)
         return (0.5 * np.square(residual) / penalty).sum(axis=1), rounding
@@ -242,11 +241,11 @@ def _bound_reason(unbounded: str | None, ridge: float) -> str | None:
 
 
 def _truncation(form: Form, u: Array, scale: Array) -> Array:
-    """What the basis leaves out of the kernel: |sᵀ(K - BBᵀ)s|/(4 ridge), s = Sᵀu, up to MAX_EXACT_TRUNCATION_ROWS
+    """The truncation |sᵀ(K - BBᵀ)s|/(4 ridge) of the kernel to its basis, s = Sᵀu, up to MAX_EXACT_TRUNCATION_ROWS
     functionals.
 
-    Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
-    (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.
+    For more functionals, if it suffices for a certified answer, and for fewer, if it is negligible, it is the bound
+    (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which needs no kernel values.
     """
     total = np.zeros(form.batch)
     if not form.ridge.any():

@@ -1,4 +1,4 @@
-"""The axes of a search and the settings tried on them."""
+"""The axes of a search and the settings on them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Setting = dict[str, float]
 class Axis:
     """One hyper-parameter's range.
 
-    count      points, of a range that the user named: it is never left
-    reach      (lowest, highest) that the search may go on to where its best lies on the edge of a default range
+    count      number of points of a range that the user gave; the search never leaves it
+    reach      (lowest, highest) value that the search may extend a default range to if its best lies on the edge
     """
 
     name: str
@@ -32,7 +32,7 @@ class Axis:
 
     @classmethod
     def given(cls, name: str, span: Sequence[float]) -> Axis:
-        """The axis of a range (low, high, count) that the user named; raises `InputError`."""
+        """The axis of a range (low, high, count) that the user gave; raises `InputError`."""
         values = tuple(span) if isinstance(span, Sequence) else ()
         if len(values) == 3 and all(map(is_finite, values)):
             low, high, count = values
@@ -45,7 +45,7 @@ class Axis:
 
     @property
     def key(self) -> HyperparameterKey:
-        """The name, taken apart."""
+        """The parts of the name."""
         return HyperparameterKey.parse(self.name)
 
     @property
@@ -54,7 +54,7 @@ class Axis:
         return (self.low, self.high) if self.reach is None else self.reach
 
     def points(self, default: int) -> int:
-        """How many points the axis has in a grid: as named, else `default` and at least one a decade."""
+        """The number of grid points: as given, else `default` and at least one per decade."""
         return self.count or max(default, int(math.log10(self.high / self.low)) + 1)
 
 
@@ -73,21 +73,21 @@ class Tried:
 
     @property
     def row(self) -> dict[str, float]:
-        """As the table of a selection shows it."""
+        """The row in the table of a selection."""
         row = {**self.setting, "score": self.score, "standard_error": self.standard_error}
         if self.dropped:
-            row |= {"standard_error": math.nan, "dropped": True}  # this very NaN: equal tables compare equal
+            row |= {"standard_error": math.nan, "dropped": True}  # the same object: equal tables compare equal
         return row if self.proven else row | {"unproven": True}
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """What to compare by: a finite score before others, a proven one before others, then the lower one."""
+        """The sort key: finite scores first, proven ones first among those, then the lower score."""
         finite = math.isfinite(self.score)
         return not finite, not self.proven, self.score if finite else math.inf
 
 
 def lowest(tried: Sequence[Tried]) -> Tried:
-    """The setting of lowest score among the proven ones, or among all where none is."""
+    """The setting of lowest score among the proven ones, or among all if none is proven."""
     return min(tried, key=lambda one: one.rank)
 
 

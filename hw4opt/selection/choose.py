@@ -30,25 +30,26 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
 T = TypeVar("T")
-CLOSED_FORM_ROWS = 200  # rows up to which leave-one-out in closed form costs next to nothing
+CLOSED_FORM_ROWS = 200  # rows up to which the cost of leave-one-out in closed form is negligible
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen, and everything that was tried.
+    """The chosen hyper-parameters, and all settings that were tried.
 
-    problem          the problem at the chosen hyper-parameters, with its fits without each fold where they are kept
+    problem          the problem at the chosen hyper-parameters, with its fits without each fold if they are kept
     method           loo | loo:x | kfold:K | folds:K (given)
     score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
     standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else rows
-    predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset); (n, curves) of several
+    predictions      (n,) held-out predictions in input order (NaN for weight 0, or outside the subset); (n, curves) for
+                     several curves
     fits             folds × settings
-    largest_fold_gap of the chosen setting, relative
-    work             how many folds of all settings took how much; see `Score`
-    table            every setting with score and standard_error; "unproven": True where a held-out fit is not proven: a
-                     proven setting is chosen before those; "dropped": True where the score is a bound, above the best,
-                     that it cannot be below, and standard_error is NaN
-    notes            sentences the user should read: an edge, a subset, unproven folds of any setting, an interruption
+    largest_fold_gap the largest relative gap of the chosen setting's folds
+    work             numbers of folds by how they were solved, over all settings; see `Score`
+    table            every setting with score and standard_error; "unproven": True if a held-out fit is not proven
+                     (proven settings are preferred); "dropped": True if the score is only a lower bound, above the best
+                     score, and standard_error is NaN
+    notes            sentences on an edge, a subset, unproven folds of any setting, an interruption
     """
 
     problem: Problem
@@ -86,26 +87,26 @@ def select(
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
-    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted
-              time is under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than
-              a third of its rows share theirs), else 10-fold, else on a subset of rows.   Or folds, arrays of the rows
-              that each holds out, every row once; rows of a fold then count as one in standard errors
-    groups    (n,) labels: rows of one group leave together, in folds of kfold:K
-    search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
+    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x are held out together.   auto: LOO if its predicted
+              time is under a minute (loo:x for a kernel design of one column that has at least 5 distinct x, more than
+              a third of the rows sharing theirs), else 10-fold, else on a subset of rows.   Or folds: arrays of the
+              rows that each holds out, every row once; the rows of a fold then count as one in standard errors
+    groups    (n,) labels: rows of one group are held out together, in folds of kfold:K
+    search    zoom | grid | random:N over log ranges; `grid` gives (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
-    workers   threads that the core spreads settings and folds over; None: what `hw4opt.running.threads.set_threads`
-              says, else 1 in a worker process, else the cores that the process may use. The result is the same
-    complete  score every setting in full. Else, where `search` is zoom, `metric` loss and neither `one_se` nor `groups`
-              is given, a setting is dropped once its held-out losses must add up to more than those of the best of
-              earlier rounds: that changes no choice
+    workers   threads for settings and folds; None: as set by `hw4opt.running.threads.set_threads`, else 1 in a worker
+              process, else the cores available to the process. The result does not depend on it
+    complete  score every setting in full. Otherwise, if `search` is zoom, `metric` is loss and neither `one_se` nor
+              `groups` is given, a setting is dropped once its held-out losses must exceed those of the best setting of
+              earlier rounds, which does not change the choice
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
-    keep_folds    the chosen problem keeps its fits without each fold, folds × rank numbers, and
-              `fit(chosen.problem).predict_interval` makes prediction intervals of them. They are those of the search;
-              only after a search on a subset of the rows (then 10 folds of all rows), and where `one_se` takes another
-              setting than the best, folds of the chosen setting are solved once more
+    keep_folds    the chosen problem keeps its fits without each fold, folds × rank numbers, for the prediction
+              intervals of `fit(chosen.problem).predict_interval`. They are those of the search, except after a search
+              on a subset of the rows (then of 10 folds of all rows), and where `one_se` chooses another setting than
+              the best: then the folds of the chosen setting are solved again
 
-    budget    called once where more than three hyper-parameters are zoomed, after the first settings: with how many the
-              search tries at most, and about how many seconds that takes
+    budget    called once if more than three hyper-parameters are zoomed, after the first settings, with the largest
+              number of settings and an estimate of the seconds
 
     Raises `InputError` for an unknown name or option, for `keep_folds` with a loss of labels, for metric `loss` where a
     parameter of the loss is searched, and where several settings are tried and none has a finite held-out error.
@@ -189,7 +190,7 @@ def select(
 
 
 def _is_closed(problem: Problem, folds: Folds) -> bool:
-    """Whether all fits are a closed form: leave-one-out, squared loss and a ridge on everything."""
+    """Whether all fits have a closed form: leave-one-out, squared loss and a ridge on every column."""
     return isinstance(problem.loss, Squared) and len(problem.terms) == 1 and all(len(fold) == 1 for fold in folds)
 
 
@@ -199,7 +200,7 @@ def _is_cheap(problem: Problem, folds: Folds) -> bool:
 
 
 def axes_of(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
-    """The range of every name, from `grid` or by default; ranges of weights are those at the lowest gamma."""
+    """The range of every name, from `grid` or the default; default ranges of weights are those at the lowest gamma."""
     axes: dict[str, Axis] = {}
     for name in sorted(names, key=lambda name: not is_gamma(problem, name)):
         if name in grid:
@@ -213,7 +214,7 @@ def axes_of(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[flo
 
 
 def one_standard_error(problem: Problem, tried: Sequence[tuple[Tried, T]]) -> tuple[Tried, T]:
-    """The smoothest setting within one standard error of the best, with what is kept beside it."""
+    """The smoothest setting within one standard error of the best, with its score and folds if kept."""
     best, _ = min(tried, key=lambda pair: pair[0].rank)
     good = [pair for pair in tried if pair[0].proven >= best.proven]
     near = [pair for pair in good if pair[0].score <= best.score + best.standard_error]
@@ -226,7 +227,7 @@ def _smoothness(problem: Problem, setting: Setting) -> float:
 
 
 def _smoother_side(problem: Problem, name: str) -> float:
-    """1 where larger values are smoother, -1 where smaller ones are, 0 where neither is known."""
+    """1 if larger values are smoother, -1 if smaller ones are, 0 if neither is known."""
     key = HyperparameterKey.parse(name)
     if key.is_gamma_of(problem.kernel):
         return -1.0

@@ -1,4 +1,4 @@
-"""Fits without the rows of a fold, and the relative gaps that they are judged by."""
+"""Fits without the rows of a fold, and their relative gaps."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CLOSED_FORM_ROUNDS = -1  # rounds of a fold in closed form
 
 class FoldFits(NamedTuple):
     """Fits w (S, F, r) of some settings without each of some folds, their relative gaps (S, F), infinite where no fit
-    was found, and the rounds that they took (S, F).
+    was found, and the number of rounds (S, F).
 
-    least (S,)    what the held-out losses of settings add up to at least whose other folds were spared, else NaN
+    least (S,)    a lower bound of the sum of held-out losses of settings whose other folds were skipped, else NaN
     """
 
     w: Array
@@ -29,8 +29,8 @@ class FoldFits(NamedTuple):
 
 
 class KeptFolds(NamedTuple):
-    """The fits w (F, r) of one setting without each fold, over the basis of `design`, under its rows at points between
-    the data; how many have no proof."""
+    """The fits w (F, r) of one setting without each fold, in the basis of `design`, with its rows at points between the
+    data; `unproven` is the number without proof."""
 
     design: Design
     shape_rows: tuple[ShapeRows, ...]

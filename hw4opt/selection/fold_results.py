@@ -1,4 +1,4 @@
-"""What is known of every fold of some settings: held-out predictions, relative gaps, and how much work they took."""
+"""The results of every fold of some settings: held-out predictions, relative gaps, and rounds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True, eq=False)
 class FoldResults:
-    """Predictions (S, n), of several curves (S, curves · n) curve after curve, relative gaps (S, F) and rounds (S, F)
-    of the folds of S settings over one basis.
+    """Predictions (S, n), or (S, curves · n) curve after curve for several curves, relative gaps (S, F) and rounds
+    (S, F) of the folds of S settings over one basis.
 
     NaN, infinity and 0 stand for a fold that is not solved yet.
 
     no_maximum (S, F)    folds without a finite maximum: their rows have no prediction
-    least (S,)           what the held-out losses of a dropped setting add up to at least; NaN: it is not dropped
-    w (S, F, r)          the fits themselves, NaN where there is none; None where they are not asked for
+    least (S,)           a lower bound of the sum of held-out losses of a dropped setting; NaN: it is not dropped
+    w (S, F, r)          the fits themselves, NaN where there is none; None if they are not kept
     """
 
     folds: Folds
@@ -46,16 +46,16 @@ class FoldResults:
 
     @property
     def dropped(self) -> np.ndarray:
-        """(S,) settings of which no more is asked."""
+        """(S,) settings that are finished."""
         return ~np.isnan(self.least)
 
     @property
     def unsolved(self) -> np.ndarray:
-        """(S, F) folds that are still to be solved."""
+        """(S, F) folds that are not solved yet."""
         return np.isinf(self.gaps) & ~self.dropped[:, None]
 
     def store(self, form: Form, settings: np.ndarray, span: slice, fits: FoldFits) -> None:
-        """Keep what is exact among the fits of some settings and a run of folds."""
+        """Keep the exact ones among the fits of some settings and a run of folds."""
         w, gap, rounds, least = fits
         if least is not None:
             self.least[settings] = least
@@ -72,7 +72,7 @@ class FoldResults:
             _assign(self.w, (settings, span), good[:, :, None], w)
 
     def store_one(self, design: Design, setting: int, fold: int, w: Array, gap: float) -> None:
-        """Keep a fold's fit that was made anew."""
+        """Keep the new fit of a fold."""
         held = self.folds[fold]
         for curve, places in enumerate(design.data_places(held)):
             self.predictions[setting, held + curve * len(design.x)] = design.matrix[places] @ w
@@ -81,7 +81,7 @@ class FoldResults:
             self.w[setting, fold] = w
 
     def kept(self, problem: Problem, design: Design, setting: int) -> KeptFolds | None:
-        """The fits of a setting, that of a problem; None where they are not asked for, or where a fold has none."""
+        """The fits of the setting of a problem; None if they are not kept, or if a fold has none."""
         if self.w is None or not np.isfinite(self.w[setting]).all():
             return None
         unproven = int((~(self.gaps[setting] <= PROVEN_GAP)).sum())

@@ -1,4 +1,4 @@
-"""Which rows each fold holds out."""
+"""Folds: the rows that each holds out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _check_size(size: int) -> None:
 
 @checked
 def leave_one_out(size: int) -> Folds:
-    """Fold i holds out row i; raises `InputError` for no row."""
+    """Fold i holds out row i; raises `InputError` for a size below 1."""
     _check_size(size)
     return list(np.arange(size)[:, None])
 
@@ -54,7 +54,7 @@ def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike 
     """`count` folds of nearly equal size.
 
     order     shuffled (by `seed`) or contiguous
-    groups    (n,) labels: rows of one group leave together
+    groups    (n,) labels: rows of one group are held out together
 
     Raises `InputError` for fewer than 2 folds, more folds than rows or groups, or `groups` of another shape.
     """

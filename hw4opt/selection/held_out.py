@@ -1,4 +1,4 @@
-"""Held-out predictions of many settings, exact fold by fold."""
+"""Held-out predictions of many settings, exact for every fold."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from hw4opt.shapes.fits import with_points
 from hw4opt.shapes.function import shapes_of
 from hw4opt.validation.arguments import check_word, checked
 
-NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache
-RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked at together
-FOLD_ENTRIES = 3_000_000  # rows × folds that are solved anew together
-# relative gaps of full fits that the folds start from; of smooth losses, whose folds are corrected anyway
+NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would not fit into the cache
+RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are processed together
+FOLD_ENTRIES = 3_000_000  # rows × folds that are refitted together
+# relative gaps of the full fits that folds start from; for smooth losses, whose folds are corrected anyway
 FULL_FIT_TOL, CLOSE_FULL_FIT_TOL, SMOOTH_FULL_FIT_TOL = 1e-9, 1e-13, 1e-6
-ALLOWED_VIOLATION = 1e-3  # of the mean size of f, f' or f'': what scores leave of shapes at every x
-PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
+ALLOWED_VIOLATION = 1e-3  # of the mean size of f, f' or f'': violation of shapes at every x that is allowed in scores
+PATH_FOLD_ROWS = 25  # rows of a fold up to which a path from the full fit is faster
 
 
 @checked
@@ -50,13 +50,13 @@ def score_settings(
     """One score per problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
 
     units      labels of the rows in use: rows of one label count as one in the standard error
-    limit      a setting may be dropped, its other folds not solved, once its score must be above that; it takes the
-               metric `loss`, and folds that hold out every row once
-    layouts    those of the folds, which calls of a search share
-    keep_folds a score keeps the fits of its folds, where every fold has one: folds × rank numbers a setting
+    limit      a setting may be dropped, its other folds not solved, once its score must exceed this; for the metric
+               `loss`, and folds that hold out every row once
+    layouts    of the folds, shared by the calls of a search
+    keep_folds a score keeps the fits of its folds if every fold has one: folds × rank numbers per setting
 
-    Those over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that hold
-    anything but rows.
+    Problems over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that are not
+    arrays of rows.
     """
     check_word("metric", metric, METRICS)
     if problems:
@@ -78,7 +78,7 @@ def score_settings(
 
 
 def _with_points(problems: Sequence[Problem]) -> Sequence[Problem]:
-    """Of shapes at every x, the rows at points of the full fits, which the folds keep: those of one basis together."""
+    """For shapes at every x, the rows at points of the full fits, which the folds keep; found basis by basis."""
     if not problems or not shapes_of(problems[0]):
         return problems
     found, places = list(problems), dict[object, list[int]]()
@@ -92,7 +92,7 @@ def _with_points(problems: Sequence[Problem]) -> Sequence[Problem]:
 
 
 def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float, keep: bool) -> list[FoldResults]:
-    """Every fold of every setting, grouped by basis, by the cheapest way that is exact; up to a limit of losses."""
+    """Every fold of every setting, basis by basis, by the cheapest exact method; up to a limit of losses."""
     forms, folds = [], layouts.folds
     for problems in groups:
         for problem in problems[1:]:
@@ -138,7 +138,7 @@ def _by_newton(problems: Sequence[Problem], form: Form, result: FoldResults) -> 
 
 
 class _Start(NamedTuple):
-    """Full fits of some settings of one basis, and where the results of their folds go."""
+    """Full fits of some settings of one basis, and the results of their folds."""
 
     result: FoldResults
     settings: np.ndarray
@@ -148,10 +148,10 @@ class _Start(NamedTuple):
 def _by_paths(
     first: Problem, forms: Sequence[Form], results: Sequence[FoldResults], layouts: Layouts, limit: float
 ) -> None:
-    """Folds from the full fits of the interior point, and for settings with folds that are still missing from those of
-    a tighter tolerance.
+    """Folds solved from the full fits of the interior point; those still missing, from full fits of a tighter
+    tolerance.
 
-    A setting whose held-out losses add up to more than the limit is left alone, where all folds are one run.
+    A setting whose held-out losses exceed the limit is not continued, if all folds are one run.
     """
     limit = limit if len(layouts.spans(first)) == 1 else math.inf
     for tol in (_first_tol(forms[0]), CLOSE_FULL_FIT_TOL):
@@ -166,7 +166,7 @@ def _by_paths(
 def _stacks(
     forms: Sequence[Form], results: Sequence[FoldResults], left: Sequence[np.ndarray], tol: float
 ) -> Iterator[list[_Start]]:
-    """The settings that are left, with their full fits, as many together as stay small."""
+    """The unfinished settings with their full fits, in batches of limited size."""
     stack: list[_Start] = []
     size = 0
     for form, result, settings in zip(forms, results, left, strict=True):
@@ -182,7 +182,7 @@ def _stacks(
 
 
 def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> None:
-    """Folds that no path reached: each near its own optimum by the interior point, and from there on it exactly."""
+    """Folds that no path solved: by the interior point to near each optimum, then by an exact path from there."""
     left = np.argwhere(result.unsolved & ~result.no_maximum)
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
     step = max(1, FOLD_ENTRIES // rows)
@@ -208,6 +208,6 @@ def _full_fits(form: Form, tol: float) -> FullFits:
 
 
 def _runs(settings: int, each: int) -> Iterator[np.ndarray]:
-    """The settings in runs, `each` entries a setting."""
+    """The settings in runs of limited size, with `each` entries per setting."""
     step = max(1, RESPONSE_ENTRIES // each)
     return (np.arange(low, min(low + step, settings)) for low in range(0, settings, step))

@@ -12,8 +12,7 @@ from hw4opt.selection.plan import FoldPlan
 
 
 def with_held_out(problem: Problem, kept: KeptFolds | None, way: FoldPlan) -> tuple[Problem, list[str]]:
-    """The problem with its fits without each fold, solved once more where they were not kept; and a note where there is
-    none."""
+    """The problem with its fits without each fold, solved again if they were not kept; and a note if there are none."""
     if kept is None:
         kept = score_settings([problem], way.folds, keep_folds=True)[0].kept
     if kept is None:

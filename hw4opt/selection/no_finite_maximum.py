@@ -1,10 +1,10 @@
 """Folds whose likelihood has no finite maximum, though that of all rows may have one.
 
-Row i alone may hold a direction v back: without it the fit runs away along v, and since i was what held it, the loss at
-i grows without end. The held-out error of such a setting is infinite, and no number near it is shown. What has to be
-settled is the same as for a fit (proof/existence.py): full column rank of the pinned rows that stay proves existence.
-It follows from one decomposition: with A = QR over all of them, those that stay have full rank where I - Q_fᵀQ_f is
-positive definite, Q_f being the rows of fold f: where ‖Q_f‖ < 1.
+A single row i may be what bounds the fit along a direction v: without it the fit diverges along v, and so does the loss
+at row i. The held-out error of such a setting is infinite, and is reported as such. The criterion is that of a fit
+(proof/existence.py): full column rank of the remaining pinned rows proves existence. One decomposition gives it for all
+folds: with A = QR over all pinned rows, those left by fold f have full rank if I - Q_fᵀQ_f is positive definite, that
+is if ‖Q_f‖ < 1, Q_f being the rows of fold f.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FULL_RANK_EIGENVALUE = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves 
 
 
 def folds_without_maximum(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
-    """(S, F) whether a fold of the problems, whose form this is, has none; for losses that settle it before a fit."""
+    """(S, F) whether a fold of the form's problems has none; for losses where it is known before a fit."""
     found = np.zeros((len(problems), len(folds)), dtype=bool)
     smooth = form.loss.smooth
     if smooth is None or not smooth.settles_existence:
@@ -54,7 +54,7 @@ def folds_without_maximum_at(problem: Problem, form: Form, folds: Folds, w: Arra
 
 
 def _doubtful(form: Form, free: np.ndarray, rows: np.ndarray, folds: Folds) -> list[int]:
-    """The folds in which full rank of the free columns on the pinned rows is not plain."""
+    """The folds in which full rank of the free columns on the pinned rows is not certain."""
     if not len(free):
         return []
     a = form.loss.map.take(form.design.matrix)[rows][:, free]
@@ -73,5 +73,5 @@ def _doubtful(form: Form, free: np.ndarray, rows: np.ndarray, folds: Folds) -> l
 
 
 def _stays_full(leaving: Array) -> bool:
-    """Whether I - QᵀQ of the rows that leave is positive definite beyond doubt."""
+    """Whether I - QᵀQ of the held-out rows is positive definite by more than rounding."""
     return bool(1.0 - np.square(np.linalg.norm(leaving, 2)) > FULL_RANK_EIGENVALUE)

@@ -1,4 +1,4 @@
-"""Sentences that a search ends with."""
+"""The notes of a search."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hw4opt.terms.base import Array
 
 
 def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
-    """What would give a held-out fit a finite maximum."""
+    """Advice that gives held-out fits a finite maximum."""
     if problem.ridge == 0 and all(axis.key.owner != RIDGE for axis in axes):
         return "give the ridge a weight above 0, or search it"
-    return "leave out what no penalty reaches (an intercept, say)"
+    return "leave out what has no penalty (an intercept, say)"
 
 
 def no_finite_maximum(score: Score, folds: int, remedy: str) -> list[str]:
@@ -45,7 +45,7 @@ def unproven(chosen: float, tried: Sequence[float]) -> list[str]:
 
 
 def beyond(axis: Axis, tried: Sequence[Tried]) -> str | None:
-    """A sentence on a search that left the axis's default range and did not come to the end of what it may try."""
+    """A sentence on a search that left the axis's default range and ended within its reach."""
     values = [one.setting[axis.name] for one in tried]
     ends = [("down", min(values))] if min(values) < axis.low / EDGE_FACTOR else []
     ends += [("up", max(values))] if max(values) > axis.high * EDGE_FACTOR else []
@@ -56,7 +56,7 @@ def beyond(axis: Axis, tried: Sequence[Tried]) -> str | None:
 
 
 def edge(axis: Axis, setting: Setting) -> str | None:
-    """A sentence on a value at the end of what the search may try, and which way to widen that."""
+    """A sentence on a value at the end of the range that the search may try, and the direction to widen it."""
     value = setting[axis.name]
     low, high = axis.limits
     if low == high or low * EDGE_FACTOR < value < high / EDGE_FACTOR:
@@ -71,5 +71,5 @@ def on_twins(x: Array, rows: str, advice: str) -> list[str]:
     equal."""
     if not (count := shared(labels_of(x))):
         return []
-    stays = "another row at the same x may stay in the fit when one is left out"
-    return [f"{count} of {len(x)} {rows} have twins: {stays}; {advice}"]
+    stays = "when one is left out, another row at the same x may stay in the fit"
+    return [f"{count} of {len(x)} {rows} share their x with another row: {stays}; {advice}"]

@@ -1,4 +1,4 @@
-"""Which folds a search goes by: as asked, or what `auto` finds that there is time for."""
+"""The folds of a search: as given, or chosen by `auto` for the time that they take."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from hw4opt.selection.search import most_settings, rounds
 from hw4opt.validation.arguments import whole_of
 from hw4opt.validation.arrays import group_numbers
 
-AUTO_SECONDS = 60.0  # seconds: what `auto` may predict for exact LOO
-SEARCH_TO_FIRST_ROUND = 1.3  # a search's fits over those of its first round
-TIMED_ROWS_LIMIT = 20_000  # rows up to which folds are timed
-FOLDS_TIMED = 6, 24, 96  # the last where those before take little beside what comes before all folds
-GAMMAS_TIMED, OTHERS_TIMED = (1 / 6, 1 / 2, 5 / 6), (1 / 4, 3 / 4)  # shares of (logarithmic) ranges: middles of parts
-TWIN_SHARE = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
-MIN_DISTINCT_X = 5  # x from which it does
-SUBSET_ROWS = 2_000  # rows of the coarse search where even 10-fold is predicted to take longer
+AUTO_SECONDS = 60.0  # predicted seconds up to which `auto` takes exact LOO
+SEARCH_TO_FIRST_ROUND = 1.3  # ratio of a search's fits to those of its first round
+TIMED_ROWS_LIMIT = 20_000  # numbers of rows at which folds are timed
+FOLDS_TIMED = 6, 24, 96  # the last only if the time of folds was small compared with that before all folds
+GAMMAS_TIMED, OTHERS_TIMED = (1 / 6, 1 / 2, 5 / 6), (1 / 4, 3 / 4)  # shares of (logarithmic) ranges
+TWIN_SHARE = 1 / 3  # share of rows that share their x, above which `auto` leaves equal x out together
+MIN_DISTINCT_X = 5  # distinct x that this needs
+SUBSET_ROWS = 2_000  # rows of the search on a subset, if 10-fold on all is predicted to take too long
 
 
 @dataclass(frozen=True)
 class FoldPlan:
     """The folds of a search.
 
-    rows     the subset that is searched on, of data too large, else None
+    rows     the subset that the search uses if the data are too large, else None
     label    the method, as in `Selection`
-    units    (rows,) labels of rows that leave together as one, None where every row is a unit of its own
-    notes    what to tell the user
+    units    (rows,) labels of rows that are held out as one unit, None if every row is a unit
+    notes    sentences for the user
     """
 
     rows: np.ndarray | None
@@ -62,7 +62,7 @@ def plan(
     size = len(problem.y) if problem.active is None else len(problem.active)
     if not isinstance(method, str):
         if groups is not None:
-            raise InputError("groups say which rows leave together, and so do given folds; give one of them")
+            raise InputError("groups and given folds both state which rows are held out together; give one of them")
         return _given(problem, method)
     labels = (
         None
@@ -71,7 +71,7 @@ def plan(
     )
     kind, _, number = method.partition(":")
     if method in ("loo", "loo:x") and labels is not None:
-        said = "leave-one-out holds out one row (or x) at a time and groups leave together"
+        said = "leave-one-out holds out one row (or x) at a time, not a group"
         raise InputError(f"{said}; give select kfold:K with groups")
     if method == "loo":
         return FoldPlan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
@@ -88,7 +88,7 @@ def plan(
 
 
 def _given(problem: Problem, folds: Sequence[np.ndarray]) -> FoldPlan:
-    """Folds that the user made, without the rows of weight 0; rows of one are a unit."""
+    """The user's folds, without the rows of weight 0; the rows of a fold are a unit."""
     labels = fold_labels(folds, len(problem.y))
     labels = labels if problem.active is None else labels[problem.active]
     chosen = [rows for fold in range(len(folds)) if len(rows := np.flatnonzero(labels == fold))]
@@ -98,7 +98,7 @@ def _given(problem: Problem, folds: Sequence[np.ndarray]) -> FoldPlan:
 
 
 def all_rows(problem: Problem, searched: FoldPlan, order: str, seed: int) -> FoldPlan:
-    """10 folds of all rows, for a search that was on a subset of them."""
+    """10 folds of all rows, after a search on a subset of them."""
     units = None if searched.units is None else labels_of(problem.active_x)
     return FoldPlan(None, *_ten(len(problem.active_x), order, units, seed), units, [])
 
@@ -125,7 +125,7 @@ def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, 
 
 
 def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
-    """Labels of equal x, method and note where `auto` leaves equal x out together: one column, many rows with twins."""
+    """Labels of equal x, method and note if `auto` leaves equal x out together: one column, many rows sharing x."""
     if problem.kernel is None or problem.x.shape[1] != 1:
         return None, "loo", []
     labels = labels_of(problem.active_x[:, 0])
@@ -137,7 +137,7 @@ def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
 
 
 def _on_twins(problem: Problem, labels: np.ndarray | None) -> list[str]:
-    """A note for folds of single rows where a kernel design has rows of equal x; none with groups, which rule."""
+    """A note on folds of single rows if a kernel design has rows of equal x; none with groups."""
     if problem.kernel is None or labels is not None:
         return []
     return on_twins(problem.active_x, "rows", "select loo:x leaves equal x out together")
@@ -153,8 +153,8 @@ def _first_round(search: str, axes: Sequence[Axis], seed: int) -> list[list[Sett
 
 
 def _cost(problem: Problem, axes: Sequence[Axis], folds: Folds) -> tuple[float, float]:
-    """Seconds of a setting before its folds, and of a fold: measured on few and on more, at three gammas over their
-    range, of two settings over the other ranges together."""
+    """Seconds of a setting before its folds, and of a fold: measured with few folds and with more, at three gammas over
+    their range, with two settings over the other ranges together."""
     places = (np.unique(np.linspace(0, len(folds) - 1, count).astype(int)) for count in FOLDS_TIMED)
     few, *more = (Layouts([folds[place] for place in some]) for some in places)
     fixed, each = 0.0, 0.0
@@ -183,8 +183,8 @@ def _between(problem: Problem, axes: Sequence[Axis], gamma: float, others: float
 
 
 def _seconds(problems: Sequence[Problem], layouts: Layouts) -> float:
-    """What settings take, the rows of the folds known, which all settings share: by the clock or, where the machine has
-    other things to do, of the processor."""
+    """The seconds of settings, without laying out the rows of the folds, which all settings share: wall time or, if the
+    machine is busy, processor time."""
     for _ in layouts.of(problems[0]):
         pass
     clock, processor = time.perf_counter(), time.process_time()
@@ -193,7 +193,7 @@ def _seconds(problems: Sequence[Problem], layouts: Layouts) -> float:
 
 
 def subset(problem: Problem, rows: np.ndarray) -> Problem:
-    """The problem on some of its rows, their weights scaled so that they stand for all."""
+    """The problem on some of its rows, their weights scaled to the total of all."""
     size = len(problem.y) if problem.active is None else len(problem.active)
     weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights
     offset = None if problem.offset is None else problem.offset[rows]

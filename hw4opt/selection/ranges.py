@@ -12,9 +12,9 @@ from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
-SMALLEST_SPAN, LARGEST_SPAN = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
-EXTENDED_RANGE_FACTOR = 1e3  # times: how far a search may leave a default range
-EXTENDED_RANGE_RANK = 500  # the largest basis that it then asks for
+SMALLEST_SPAN, LARGEST_SPAN = 1e-152, 1e152  # spans of x for which gamma neither overflows nor underflows
+EXTENDED_RANGE_FACTOR = 1e3  # factor by which a search may leave a default range
+EXTENDED_RANGE_RANK = 500  # the largest basis outside the default range
 DEFAULT_RANGE_RANK = 200  # the largest basis the search asks for: in one dimension the rank is about 4 √gamma · range
 
 
@@ -22,12 +22,12 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     """(low, high) for gamma or a term's weight, in the units of x, y and the row weights.
 
     ridge           1e-4 ω s k/σ to 10 ω s K/σ:  ω the median row weight, σ the size of the noise, s the size of the
-                    loss's slope there; k = K the mean k(x_i, x_i) of a kernel, of a linear design the least and the sum
-                    of its columns' mean squares
-    tv, trend, l1   by ω s and the length of x, or the columns' largest Σ |x_i|
+                    loss's slope there; k = K the mean k(x_i, x_i) of a kernel; for a linear design, the smallest and
+                    the sum of its columns' mean squares
+    tv, trend, l1   in proportion to ω s and the length of x, or the columns' largest Σ |x_i|
 
-    Columns of a linear design count from their mean where an intercept is free: the fit does not depend on their level.
-    Raises `InputError` for what is searched only when its range is named.
+    Columns of a linear design are centered if an intercept is free: the fit does not depend on their level.
+    Raises `InputError` for parameters that are searched only in a given range.
     """
     problem, name = problem.owner_of(name)
     if is_gamma(problem, name):
@@ -58,8 +58,8 @@ def is_gamma(problem: Problem, name: str) -> bool:
 
 
 def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[float, float]:
-    """How far a search may go on beyond a default range: three decades each way; gamma of more than 500 distinct x only
-    to a basis of about 500 in one column.
+    """The values that a search may try beyond a default range: three decades on each side; for gamma with more than 500
+    distinct x in one column, only up to a basis of about 500.
     """
     most = EXTENDED_RANGE_FACTOR
     problem, name = problem.owner_of(name)
@@ -70,13 +70,11 @@ def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[floa
 
 
 def _gamma(problem: Problem, column: int | None) -> tuple[float, float]:
-    """From the spread of x, or of one of several columns, in gamma's unit: 1/x for the laplacian, else 1/x²."""
+    """The range by the spread of x, or of one of several columns, in gamma's unit: 1/x for the laplacian, else 1/x²."""
     x = problem.design.base_x if column is None else problem.design.base_x[:, [column]]
     width = float(np.ptp(x, axis=0).max())
     if not SMALLEST_SPAN <= width <= LARGEST_SPAN:
-        raise InputError(
-            f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit"
-        )
+        raise InputError(f"x spans {width:.3g}, for which gamma is beyond floating point; measure x in another unit")
     unit = width ** (2 if problem.kernel is None else problem.kernel.gamma_power)
     if problem.design.x.shape[1] == 1:
         return 1 / unit, (DEFAULT_RANGE_RANK / 4) ** 2 / unit
@@ -87,9 +85,9 @@ def _gamma(problem: Problem, column: int | None) -> tuple[float, float]:
 
 
 def _slope_and_noise(problem: Problem) -> tuple[float, float]:
-    """The size of |ℓ'| and of the residuals, as the best fit leaves them.
+    """The expected sizes of |ℓ'| and of the residuals at the best fit.
 
-    Those of a smooth loss near its best constant, where residuals have the size of ℓ' / ℓ''; others at the noise of y.
+    For a smooth loss they are those at the best constant, with residuals ℓ' / ℓ''; else those at the noise of y.
     """
     if isinstance(problem.loss, Smooth):
         loss, kept = problem.loss, slice(None) if problem.active is None else problem.active
@@ -110,7 +108,7 @@ def _slope(problem: Problem, noise: float) -> float:
 
 
 def _columns(problem: Problem) -> Array:
-    """The columns of a linear design, from their mean where an intercept is free."""
+    """The columns of a linear design, centered if an intercept is free."""
     x = problem.design.x
     if not problem.intercept:
         return x
@@ -119,7 +117,7 @@ def _columns(problem: Problem) -> Array:
 
 
 def _sizes(problem: Problem) -> tuple[float, float]:
-    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and their sum."""
+    """The mean diagonal of the kernel, twice; for a linear design the least mean square of a column, and their sum."""
     if problem.kernel is not None:
         size = float(problem.design.diagonal(problem.design.x).mean()) or 1.0
         return size, size

@@ -1,4 +1,4 @@
-"""What follows a first grid: the walk beyond a default range, the zoom around a best setting, and its polish."""
+"""The stages after a first grid: extension beyond a default range, zoom around the best setting, and its polish."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ import numpy as np
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest, product
 from hw4opt.terms.base import Array
 
-ZOOM_GAIN = 0.02  # of the standard error: a refinement that gains less is the last
-ZOOM_FACTOR_LIMIT = 1.02  # factor between neighbours below which a zoom ends
-WALK_GAIN = 1e-3  # of the standard error: a step beyond a range that gains less is the last
-EDGE_FACTOR = 1.001  # factor from a range's end within which a value lies on it
+ZOOM_GAIN = 0.02  # of the standard error: a refinement with a smaller gain is the last
+ZOOM_FACTOR_LIMIT = 1.02  # factor between neighbours at which a zoom ends
+WALK_GAIN = 1e-3  # of the standard error: a step beyond a range with a smaller gain is the last
+EDGE_FACTOR = 1.001  # factor from a range's end within which a value counts as on it
 REFINED_MINIMA = 3  # lowest local minima of a dense grid that are refined
-POLISH_SETTINGS, POLISH_MISSES = 12, 2  # settings that a polish tries at most, and one after the other without a gain
-CHEAP_FIT_PATIENCE = 4  # times as many of both where fits cost next to nothing
-JOINT_PATIENCE = 3  # and where many axes were zoomed one after the other
-MODEL_SETTINGS_PER_AXIS = 4  # settings that the quadratic of many axes is fitted to, however far they lie
-COMPLETE_MODEL_AXES = 3  # up to which all of its coefficients are determined, by a grid
-POLISH_GAIN = 1e-7  # gain, relative to the score, that a polish goes on for
-SAME_SETTING_DISTANCE = 1e-9  # relative distance of two settings that are the same
+POLISH_SETTINGS, POLISH_MISSES = 12, 2  # settings that a polish tries at most, and in a row without a gain
+CHEAP_FIT_PATIENCE = 4  # times as many of both if the cost of fits is negligible
+JOINT_PATIENCE = 3  # and if many axes were zoomed one after the other
+MODEL_SETTINGS_PER_AXIS = 4  # settings that the quadratic of many axes is fitted to, at any distance
+COMPLETE_MODEL_AXES = 3  # axes up to which a grid determines all of its coefficients
+POLISH_GAIN = 1e-7  # gain, relative to the score, below which a polish ends
+SAME_SETTING_DISTANCE = 1e-9  # relative distance within which two settings count as the same
 MODEL_DISTANCE = 2.5  # in steps of the last zoom: settings that a quadratic model is fitted to
-STEP_LENGTH_LIMIT = 1.5  # in steps: a polish's longest, and how far a neighbour lies at most
+STEP_LENGTH_LIMIT = 1.5  # in steps: a polish's longest, and the largest distance of a neighbour
 
 History = Callable[[], Sequence[Tried]]
 
 
 class Near(list[Setting]):
-    """Settings near the best: a polish may need every score, so that to drop one would spare nothing."""
+    """Settings near the best, which are not dropped, since a polish may need every score."""
 
 
 class Again(Near):
-    """Settings that were dropped, to be scored in full."""
+    """Dropped settings that are to be scored in full."""
 
 
 def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, near: bool) -> Iterator[list[Setting]]:
-    """Walk out of default ranges on whose edge the best lies, one factor at a time within reach, while that gains.
+    """Extend default ranges on whose edge the best lies, one factor at a time within reach, as long as that gains.
 
-    near    also the neighbouring values of one axis that is not left
+    near    also try the neighbouring values of one axis that is not extended
 
-    An edge is the lowest or highest value tried, less than a step from the end of its range; random settings lie on
-    no edge.
+    An edge is the lowest or highest value tried, less than a step from the end of its range; random settings are not
+    on an edge.
     """
     while math.isfinite((best := lowest(tried())).score):
         moves = {axis.name: _outer(axis, steps[axis.name], best, tried()) for axis in axes}
@@ -59,7 +59,7 @@ def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, nea
 
 
 def _outer(axis: Axis, step: float, best: Tried, tried: Sequence[Tried]) -> float | None:
-    """The next value beyond the edge that the best lies on, None where it lies on none or may not go on."""
+    """The next value beyond the edge that the best lies on, None if it lies on none or at the end of its reach."""
     if axis.reach is None:
         return None
     value, values = best.setting[axis.name], [one.setting[axis.name] for one in tried]
@@ -83,9 +83,9 @@ def _around(axis: Axis, value: float, step: float) -> list[float]:
 def zoom(
     axes: Sequence[Axis], steps: Mapping[str, float], start: Tried, settings: int, tried: History
 ) -> Generator[list[Setting], None, Mapping[str, float]]:
-    """Neighbours of the best around `start`, at half the (logarithmic) step each time, `settings` of them at most.
+    """Try neighbours of the best around `start`, halving the (logarithmic) step each time, at most `settings` of them.
 
-    Returns the steps it ended with.
+    Returns the final steps.
     """
     last = start
     while settings >= 3 ** len(axes) and math.sqrt(max(steps.values())) >= ZOOM_FACTOR_LIMIT:
@@ -106,10 +106,10 @@ def zoom(
 def coordinate_zoom(
     axes: Sequence[Axis], steps: Mapping[str, float], tried: History, settings: int
 ) -> Generator[list[Setting], None, Mapping[str, float]]:
-    """Neighbours of the best along one axis after the other, then on from it the way that the round has gone, along all
-    axes together; at half the (logarithmic) step where a round gains little.   (Hooke and Jeeves 1961.)
+    """Pattern search: try neighbours of the best along one axis after the other, then continue in the direction of the
+    whole round; halve the (logarithmic) step when a round gains little.   (Hooke and Jeeves 1961.)
 
-    A round that would take the search beyond `settings` is not begun. Returns the steps it ended with.
+    A round that would exceed `settings` is not begun. Returns the final steps.
     """
     limits, most = {axis.name: axis.limits for axis in axes}, settings - 2 * len(axes) - 1
     while math.sqrt(max(steps.values())) >= ZOOM_FACTOR_LIMIT and len(tried()) <= most:
@@ -136,7 +136,7 @@ def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
 
 
 def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[str, float]) -> list[Tried]:
-    """The lowest, and inside the ranges the lowest of those with no better neighbour a step away, also across."""
+    """The lowest setting, and the lowest local minima inside the ranges; neighbours include diagonal ones."""
     best = lowest(tried)
     ranks = np.array([one.score if one.rank[:2] == best.rank[:2] else np.inf for one in tried])
     unit = np.log([step for step in steps.values() if step > 1])
@@ -150,11 +150,11 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
 
 
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
-    """The minimum of a quadratic in the logarithms, fitted around the best; again, until it promises no gain.
+    """Try the minimum of a quadratic in the logarithms, fitted around the best, until it predicts no gain.
 
-    A step that gains nothing halves the length of the next one, and one that gains doubles it. `patience` multiplies
-    how many are tried. A dropped setting that the quadratic would be fitted to is scored in full before. Of many axes
-    fewer settings are near than a quadratic has coefficients: it is the smallest that fits.   (Powell 2004.)
+    A step without gain halves the length of the next one, and one with a gain doubles it. `patience` multiplies the
+    number of settings. A dropped setting that the quadratic would be fitted to is scored in full before. With many
+    axes there are fewer settings near than coefficients: the quadratic of least norm is taken.   (Powell 2004.)
     """
     axes = [axis for axis in axes if steps[axis.name] > 1]
     unit = np.array([math.log(steps[axis.name]) for axis in axes])
@@ -187,8 +187,8 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
 def _nearby(
     best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]
 ) -> tuple[Array, list[Tried]]:
-    """Places (in steps from the best) of the nearest settings, 3^d of them at most, and these; of many axes a few at
-    least."""
+    """Positions (in steps from the best) of the nearest settings, at most 3^d of them, and the settings; with many axes
+    a minimum number."""
     finite = [one for one in tried if one.rank[:2] == best.rank[:2]]
     logs = np.log([[one.setting[axis.name] for axis in axes] for one in finite])
     places = (logs.reshape(len(finite), -1) - center) / unit
@@ -200,14 +200,14 @@ def _nearby(
 
 
 def _model_step(places: Array, rises: Array, length: float, size: float) -> Array | None:
-    """The step to the minimum of the quadratic, None where there is none, or the gain does not count."""
+    """The step to the minimum of the quadratic, None if it has none, or if its gain is negligible."""
     d = places.shape[1]
     upper = np.triu_indices(d)
     columns = np.column_stack([places, places[:, upper[0]] * places[:, upper[1]]])
     if d == 0 or len(places) <= 2 * d:
         return None
     far = np.abs(places).max(axis=1)
-    # the size of what a quadratic leaves out
+    # the size of the quadratic's error
     trust = 1 / np.maximum(far, far[far > 0].min(initial=MODEL_DISTANCE)) ** 3
     coef, *_ = np.linalg.lstsq(trust[:, None] * columns, trust * rises, rcond=1e-10)
     hessian = np.zeros((d, d))

@@ -1,4 +1,4 @@
-"""Folds that no change of the full fit gave: fitted from the start, until the certificate of each proves it."""
+"""Folds that could not be solved from the full fit: fitted from the start, until each is certified."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hw4opt.selection.fold_results import FoldResults
 from hw4opt.terms import Term
 from hw4opt.terms.base import Array
 
-REFIT_TOL = 1e-13  # tolerance of a fold's fit: a prediction is off by the root of its gap
-FIRST_BATCH_ENTRIES = 3_000_000  # rows × folds that are first solved together: more would only leave the cache
-SMALL_BATCH_FOLDS = 32  # folds without proof that are solved together once more, their steps on the rows themselves
+REFIT_TOL = 1e-13  # tolerance of a fold's fit: the error of a prediction is the root of its gap
+FIRST_BATCH_ENTRIES = 3_000_000  # rows × folds that are first solved together: more would not fit into the cache
+SMALL_BATCH_FOLDS = 32  # folds without proof that are solved together again, with steps on the rows themselves
 BATCHED_REFIT_LIMIT, SINGLE_REFIT_LIMIT = 1_000, 16  # folds of one basis that are refitted in small batches, and alone
 
 
@@ -29,15 +29,15 @@ Solve = Callable[[Sequence[Problem], Form], Proof]
 
 
 def refit(problems: Sequence[Problem], result: FoldResults) -> None:
-    """The folds that are not proven, by the interior point; those still without proof once more in small batches, then
-    alone by whatever proves them.
+    """Solve the folds that are not proven by the interior point; those still without proof again in small batches, then
+    singly by any solver that proves them.
 
-    Where no point lies strictly inside the constraints of all rows, the folds are solved once only.
+    If no point lies strictly inside the constraints of all rows, the folds are solved only once.
     """
 
     @cache
     def inside(constraints: tuple[Term, ...]) -> Array | None:
-        """A point strictly inside the constraints of all rows, and so of a fold's, which are some of them or merged."""
+        """A point strictly inside the constraints of all rows, and so of every fold's, which are a part or merged."""
         return strictly_feasible(
             canonicalize(next(problem for problem in problems if problem.constraints == constraints))
         )
@@ -74,7 +74,7 @@ def _unproven(result: FoldResults) -> np.ndarray:
 
 
 def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:
-    """All by the interior point; a fit that violates a constraint by rounding is moved towards the point `inside`."""
+    """Solve all by the interior point; a fit that violates a constraint by rounding is moved towards `inside`."""
     answer = solve_with("interior", form, Options(tol=REFIT_TOL, max_iterations=60))
     proof = certify(form, answer.w, answer.u, answer.interior)
     for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
@@ -85,7 +85,7 @@ def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: S
 
 
 def _alone(problems: Sequence[Problem], form: Form) -> Proof:
-    """One fold as a fit would solve it, and if that does not prove it, by ADMM."""
+    """Solve one fold as `fit` would, and if that does not prove it, by ADMM."""
     proof = _as_a_fit(form)
     if proof.certificates[0].holds(PROVEN_GAP):
         return proof
@@ -101,7 +101,7 @@ def _as_a_fit(form: Form) -> Proof:
 def _refit_in_batches(
     problems: Sequence[Problem], result: FoldResults, left: np.ndarray, size: int, solve: Solve
 ) -> None:
-    """Fit the folds `left`, (m, 2) of setting and fold, `size` of them together; the fit of smaller gap is kept."""
+    """Fit the folds `left`, (m, 2) of setting and fold, `size` at a time; the fit of smaller gap is kept."""
     design, folds = problems[0].design, result.folds
     for low in range(0, len(left), size):
         part = left[low : low + size]

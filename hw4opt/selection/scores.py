@@ -18,8 +18,8 @@ METRICS = ("loss", "squared", "absolute")
 
 @dataclass(frozen=True)
 class Score:
-    """Error of held-out rows: weighted mean, its standard error, predictions (n,) of f + offset, or (n, curves) of
-    several curves, largest relative gap.
+    """Error of held-out rows: weighted mean, its standard error, predictions of f + offset (n,), or (n, curves) for
+    several curves, and the largest relative gap.
 
     Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
 
@@ -42,18 +42,16 @@ class Score:
 
 
 def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, units: np.ndarray | None) -> list[Score]:
-    """One per problem; `units` as in `score_settings`."""
+    """One score per problem; `units` as in `score_settings`."""
     first = problems[0]
     kept = slice(None) if first.active is None else first.active
     curves = first.curves
-    y = np.tile(
-        first.y[kept] - first.level, curves
-    )  # predictions, too, are measured from the level of a free intercept
+    y = np.tile(first.y[kept] - first.level, curves)  # predictions are also relative to the level of a free intercept
     weights = weights_in_use(first)
     predictions = (
         result.predictions if first.offset is None else result.predictions + np.tile(first.offset[kept], curves)
     )
-    lost = np.isnan(predictions)  # of folds that nothing solved
+    lost = np.isnan(predictions)  # of folds that were not solved
     for setting, fold in np.argwhere(result.no_maximum):
         lost[setting, result.folds[fold]] = True
     lost |= result.dropped[:, None]

@@ -23,13 +23,13 @@ from hw4opt.selection.refine import (
 )
 from hw4opt.validation.arguments import whole_of
 
-DENSE_GAMMA_POINTS = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
-FIRST_GRID_POINTS = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
-MOST_GRID_AXES = 3  # of a zoom from a grid over all axes; more are zoomed one after the other
-START_POINTS = {1: 4, 2: 4, 3: 3}  # points of a kind of hyper-parameters from which it may start, by number of kinds
-MOST_KINDS_POINTS = 2  # and of more kinds
-SETTINGS_PER_AXIS = 24  # of the zoom of one axis after the other, at most
-AXIS_POINTS = 10  # points an axis of `grid` without a count
+DENSE_GAMMA_POINTS = 25  # points of gamma in a dense first grid; other axes have as many as a single axis
+FIRST_GRID_POINTS = {1: 13, 2: 7, 3: 5}  # points per axis of the first grid, by number of axes
+MOST_GRID_AXES = 3  # axes that a zoom takes together, from a grid; more are zoomed one after the other
+START_POINTS = {1: 4, 2: 4, 3: 3}  # points per kind of hyper-parameters from which that may start, by number of kinds
+MOST_KINDS_POINTS = 2  # and for more kinds
+SETTINGS_PER_AXIS = 24  # the largest number for a zoom of one axis after the other
+AXIS_POINTS = 10  # points per axis of `grid` without a count
 MOST_FITS = 20_000
 
 
@@ -52,9 +52,9 @@ def _check_most(settings: int, what: str, give: str) -> None:
 def rounds(
     search: str, axes: Sequence[Axis], folds: int, seed: int, tried: History, dense: bool = False
 ) -> Iterator[list[Setting]]:
-    """Lists of settings to try next; `tried` gives those that were.
+    """Lists of settings to try next; `tried` returns those tried so far.
 
-    dense    for fits that cost next to nothing: a finer first grid, of which several local minima are refined
+    dense    for fits of negligible cost: a finer first grid, of which several local minima are refined
     """
     kind, number = parse_search(search)
     if not axes:
@@ -83,7 +83,7 @@ def rounds(
 
 
 def most_settings(search: str, axes: Sequence[Axis]) -> int:
-    """How many settings a zoom of one axis after the other tries at most; 0 for another search."""
+    """The largest number of settings of a zoom of one axis after the other; 0 for other searches."""
     if search != "zoom" or len(axes) <= MOST_GRID_AXES:
         return 0
     starts = _start_points(axes) ** len(set(_kinds(axes).values()))
@@ -91,7 +91,7 @@ def most_settings(search: str, axes: Sequence[Axis]) -> int:
 
 
 def _kinds(axes: Sequence[Axis]) -> dict[str, str]:
-    """What each hyper-parameter is: a gamma, a ridge, the weight of some term."""
+    """The kind of each hyper-parameter: gamma, ridge, or the weight of some term."""
     return {axis.name: (axis.key.parameter or str(axis.key.owner)).partition(".")[0] for axis in axes}
 
 
@@ -100,7 +100,7 @@ def _start_points(axes: Sequence[Axis]) -> int:
 
 
 def _common_starts(axes: Sequence[Axis]) -> list[Setting]:
-    """Settings whose hyper-parameters of one kind all lie at one share of their ranges: a grid over the kinds."""
+    """A grid over kinds: all hyper-parameters of a kind are at the same relative position in their ranges."""
     kinds, points = _kinds(axes), _start_points(axes)
     shares = (np.arange(points) + 0.5) / points
     every = product({kind: shares.tolist() for kind in dict.fromkeys(kinds.values())})

@@ -1,4 +1,4 @@
-"""Settings that are scored round by round: in tasks, by basis, and the later ones in a race against the best so far."""
+"""Settings scored in rounds: in tasks by basis, later ones racing against the best so far."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from hw4opt.selection.refine import Again, Near
 from hw4opt.selection.scores import Score
 from hw4opt.validation.frozen import cached_property
 
-SHARED_TASK_FITS = 2_000  # fits from which another basis would gain nothing by joining
-# rows × fits of one task, of the settings of one basis: an interruption loses no more than the tasks under way
+SHARED_TASK_FITS = 2_000  # fits from which joining another basis gains nothing
+# rows × fits of one task, of the settings of one basis: an interruption loses only the tasks under way
 TASK_ENTRIES = 400_000
-RACE_PACE = 9  # in a first round every so manieth setting is scored in full, before the others race against their best
+RACE_PACE = 9  # in a first round one setting in this many is scored in full, before the others race against their best
 
 
 @dataclass
 class SettingRuns:
-    """The rounds of a search, and what they have so far.
+    """The rounds of a search, and their results so far.
 
-    races    whether settings are dropped that cannot be chosen
-    keep     whether the fits of the folds are kept, of the setting to choose so far
+    races    whether settings that cannot be chosen are dropped
+    keep     whether the folds' fits of the best setting so far are kept
     """
 
     problem: Problem
@@ -44,23 +44,23 @@ class SettingRuns:
 
     @cached_property
     def layouts(self) -> Layouts:
-        """Those of the folds, for all rounds."""
+        """The layouts of the folds, for all rounds."""
         return Layouts(self.folds)
 
     def history(self) -> list[Tried]:
-        """The settings so far."""
+        """The settings tried so far."""
         return [one for one, _ in self.tried]
 
     def best(self) -> tuple[Tried, Score]:
-        """The setting to choose, so far."""
+        """The best setting so far."""
         return min(self.tried, key=lambda pair: pair[0].rank)
 
     def run(self, settings: list[Setting]) -> None:
         """Score the settings, and keep the scores of every task as it is done.
 
-        Where they race, those are dropped that the best before this round beats for certain. In a first round a few are
-        scored before the others, and both basis by basis: the largest, which take longest, come last. Dropped settings
-        come `Again` to be scored in full, and keep their places.
+        If they race, those that cannot be better than the best of earlier rounds are dropped. In a first round a few
+        are scored before the others. Within each part, bases come one after the other, the largest and slowest last.
+        Dropped settings that come `Again` are scored in full, and keep their index.
         """
         settings = distinct_settings(settings, self.problem.settled, self.history())
         bases = self._bases(settings)
@@ -81,7 +81,7 @@ class SettingRuns:
             self._keep(candidates, limit, len(self.tried) + len(candidates))
 
     def _parts(self, bases: list[list[_Candidate]]) -> Iterator[list[_Candidate]]:
-        """The bases one after the other, several small ones together."""
+        """Score the bases one after the other, several small ones together."""
         part: list[_Candidate] = []
         for basis in bases:
             part += basis
@@ -93,7 +93,7 @@ class SettingRuns:
 
     def _keep(self, candidates: list[_Candidate], limit: float, total: int) -> None:
         for pair in self._scored(candidates, limit, total):
-            self.tried.append(pair)  # what is done stays when it is interrupted
+            self.tried.append(pair)  # what is done is kept at an interruption
 
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
         tasks = self._tasks(candidates)
@@ -107,7 +107,7 @@ class SettingRuns:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
     def _forget(self) -> None:
-        """Drop kept folds, but those of the setting to choose so far."""
+        """Drop kept folds, except those of the best setting so far."""
         best = self.best()
         self.tried = [
             pair if pair is best or pair[1].kept is None else (pair[0], replace(pair[1], kept=None))
@@ -121,7 +121,7 @@ class SettingRuns:
 
     @property
     def _task_size(self) -> int:
-        """How many settings are a task."""
+        """The number of settings in a task."""
         return max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
 
     def _bases(self, settings: list[Setting]) -> list[list[_Candidate]]:
@@ -134,7 +134,7 @@ class SettingRuns:
         return list(bases.values())
 
     def _tasks(self, candidates: list[_Candidate]) -> list[list[_Candidate]]:
-        """Several small bases in one task, and large ones split."""
+        """Tasks of several small bases, or of a part of a large one."""
         bases: dict[int, list[_Candidate]] = {}
         for one in candidates:
             bases.setdefault(id(one.first), []).append(one)
@@ -160,7 +160,7 @@ class _Candidate:
 def distinct_settings(
     settings: list[Setting], settled: Callable[[str, float], float], tried: Sequence[Tried]
 ) -> list[Setting]:
-    """As they will be fitted: whole-number parameters rounded, and each setting once."""
+    """The settings as they will be fitted: whole-number parameters rounded, without repetition."""
     rounded = [{name: settled(name, value) for name, value in setting.items()} for setting in settings]
     if isinstance(settings, Again) or rounded == settings:
         return settings
@@ -176,7 +176,7 @@ def _score(
     task: list[_Candidate], layouts: Layouts, metric: str, units: np.ndarray | None, limit: float, keep: bool
 ) -> list[Score]:
     for one in task:
-        one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
+        one.problem.share_design(one.first.design)  # built once per process, when the first of them is scored
     scores = score_settings([one.problem for one in task], layouts.folds, metric, units, limit, layouts, keep)
     if keep:
         best = min(range(len(task)), key=lambda place: _tried(task[place], scores[place]).rank)

@@ -1,11 +1,11 @@
-"""Leave-one-out fits of smooth losses: Newton steps from the full fit, with its Hessian less the row that leaves.
+"""Leave-one-out fits of smooth losses: Newton steps from the full fit, with its Hessian less the held-out row.
 
     w ← w - H_i⁻¹ g_i(w),     g_i = P w + Σ_{j≠i} f_j'(a_jᵀw) a_j,     H_i = P + Σ_{j≠i} f_j''(z_j) a_j a_jᵀ  at the
     full fit's z
 
 H_i⁻¹ comes from H⁻¹ by one rank-one change (Sherman and Morrison 1950), so that a step of all folds is two products
-with A. As the Hessian stays where it was, each step gains a constant number of digits; where that is too few, the fold
-goes on with its own. The duality gap of every fold tells when it is there.
+with A. As the Hessian is fixed, convergence is linear; where it is too slow, the fold continues with its own Hessian.
+The duality gap of every fold is the stopping criterion.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.terms.base import Array
 
 NEWTON_STEPS = 30
-SLOW_GAP_RATIO = 0.5  # of the gap before: after a step that leaves more, a fold gets a Hessian of its own
-FINAL_GAP_SHARE = 1e-6  # of what counts as exact
+SLOW_GAP_RATIO = 0.5  # of the gap before: after a step with a larger ratio, a fold gets its own Hessian
+FINAL_GAP_SHARE = 1e-6  # of the gap that counts as exact
 
 
 def takes(form: Form) -> bool:
-    """One smooth loss, and nothing beside it but the ridge."""
+    """Whether there is one smooth loss, and no other term but the ridge."""
     return len(form.terms) == 1 and form.loss.smooth is not None
 
 
@@ -60,7 +60,7 @@ def solve(form: Form, w: Array, held: np.ndarray) -> FoldFits:
 
 
 def _damped(smooth: SmoothRows, a: Array, penalty: Array, at: tuple[Array, np.ndarray], gradient: Array) -> Array:
-    """Steps with the fold's own Hessian, shortened so that they are safe where |f'''| ≤ c f''."""
+    """Steps with the fold's own Hessian, damped as for self-concordant losses, |f'''| ≤ c f''."""
     w, held = at
     curvature = np.array(np.broadcast_to(smooth.curvature(w @ a.T), (len(w), len(a))))
     curvature[np.arange(len(w)), held] = 0.0

@@ -1,8 +1,9 @@
 """Proof of a condition at every x, by cells: branch and bound.
 
 On a cell with middle c and half width h, g(c + t) ≥ g(c) - |g'(c)| |t| + ½ (g''(c) - third h/3) t², third ≥ |g'''|,
-less what rounding may have done. Cells where the least of that is not above 0 are split, unless g(c) is below 0 beyond
-rounding.   (Moore, Kearfott and Cloud 2009, ch. 6.)
+less what rounding may have done. Cells where the least of that is below 0 are split, unless g(c) is below 0 beyond
+rounding. A function whose coefficients are all 0 has no rounding, and is proven with a margin of 0.
+(Moore, Kearfott and Cloud 2009, ch. 6.)
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from hw4opt.terms.base import EPS, Array
 MAX_EVALUATIONS = 200_000  # cells looked at
 CHUNK_CELLS = 4_096  # cells looked at together
 LEAST_NUMBER = float(np.finfo(float).tiny)
-MAX_PARTS, SPARE_PARTS = 16, 1.3  # a cell is split into at most so many parts, each so much smaller than seems needed
+MIN_PARTS, MAX_PARTS = 4, 16  # that a cell is split into: few, and hard cells take many passes
+SPARE_PARTS = 1.3  # each part is so much smaller than seems needed
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def search(enclosure: Enclosure) -> Search:
         steep, curved, third = np.abs(slope) + of_slope, curvature - of_curvature, enclosure.third(cells)
         drop = _drop(steep, curved - third * half / 3, half)
         least = value - unsure - drop
-        holds = least > 0
+        holds = least >= 0
         short = drop <= unsure
         violated = ~(value >= -unsure)  # also where g is no number
         ends = ~holds & (violated | short | (half <= EPS * np.abs(middle)))
@@ -99,7 +101,7 @@ def search(enclosure: Enclosure) -> Search:
             room, third = (np.broadcast_to(one, rest.shape)[rest] for one in (np.maximum(value - unsure, 0), third))
             reach = _reach(room, steep[rest], curved[rest], third).astype(float)
             parts = np.ceil(SPARE_PARTS * half[rest] / np.maximum(reach, SPARE_PARTS * half[rest] / MAX_PARTS))
-            open_cells.append(cells.some(rest).split(np.maximum(parts, 2).astype(int)))
+            open_cells.append(cells.some(rest).split(np.maximum(parts, MIN_PARTS).astype(int)))
     left += open_cells  # where there were too many
     values += [np.zeros(len(cells.low)) for cells in open_cells]
     found, of_found = CellRun(*map(np.concatenate, zip(*left, strict=True))), np.concatenate(values)

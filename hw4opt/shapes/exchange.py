@@ -146,7 +146,7 @@ def _next_rows(
     ]
     failing = [[found[place] for found in examined if found and not found[place].holds] for place in range(len(shapes))]
     room, count = MAX_SHAPE_POINTS - sum(map(len, held)), sum(map(len, failing))
-    if room < count:
+    if not count or room < count:
         return None
     fresh = [
         _new(old, [_over_dips(found, room // count) for found in of_shape], asked.range)

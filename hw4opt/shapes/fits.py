@@ -33,15 +33,21 @@ class _Point:
     duals: Mapping[str, Array]
 
 
-def _by_interior(problems: Sequence[Problem]) -> list[_Point]:
-    solver, form = Interior(), canonicalize(problems)
-    options = Options(solver.tolerance)
-    answer = solver.solve(form, options) if solver.scale_free(form) else solve_scaled(solver.solve, form, options)
-    duals = form.duals_by_name(answer.u)
-    return [
-        _Point(problem, w, {name: u[i] for name, u in duals.items()})
-        for i, (problem, w) in enumerate(zip(problems, answer.w, strict=True))
-    ]
+def _interior_rounds() -> Callable[[Sequence[Problem]], list[_Point]]:
+    """Fits of the interior point for round after round of one batch, whose data and weights stay what they are."""
+    solver, known = Interior(), dict[str, object]()
+
+    def solve(problems: Sequence[Problem]) -> list[_Point]:
+        form, options = canonicalize(problems).knowing(**known), Options(solver.tolerance)
+        answer = solver.solve(form, options) if solver.scale_free(form) else solve_scaled(solver.solve, form, options)
+        known.update({name: vars(form)[name] for name in ("reference", "scales") if name in vars(form)})
+        duals = form.duals_by_name(answer.u)
+        return [
+            _Point(problem, w, {name: u[i] for name, u in duals.items()})
+            for i, (problem, w) in enumerate(zip(problems, answer.w, strict=True))
+        ]
+
+    return solve
 
 
 def with_points(problems: Sequence[Problem], deadline: float = math.inf, allowed: float = 0.0) -> list[Problem]:
@@ -50,7 +56,7 @@ def with_points(problems: Sequence[Problem], deadline: float = math.inf, allowed
     if not shapes_of(problems[0]):
         return list(problems)
     with one_blas_thread():
-        return find_points(problems, _by_interior, deadline, allowed)[0]
+        return find_points(problems, _interior_rounds(), deadline, allowed)[0]
 
 
 def with_proofs(
@@ -64,7 +70,7 @@ def with_proofs(
         return solve(problems)
     deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
     with one_blas_thread():
-        points, taken = find_points(problems, _by_interior, deadline, enough=HANDOVER, is_thinned=True)
+        points, taken = find_points(problems, _interior_rounds(), deadline, enough=HANDOVER, is_thinned=True)
         results, examined = exchange(points, solve, deadline, taken)
     return [_concluded(result, [one.proof for one in found]) for result, found in zip(results, examined, strict=True)]
 

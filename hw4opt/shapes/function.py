@@ -101,11 +101,8 @@ class AskedShape:
     def range(self) -> tuple[float, float]:
         """Where the shape holds, in the units of the design: a little more than it is in raw x, where these are
         rounded."""
-        problem, column, ends = self.problem, self.column, self.raw_range
-        rows = np.zeros((2, problem.x.shape[1]))
-        rows[:, column] = ends
-        low, high = problem.features(rows)[:, column].tolist()
-        if not problem.standardize:
+        ends, (low, high) = self.raw_range, ((end - self._center) / self.spread for end in self.raw_range)
+        if not self.problem.standardize:
             return low, high
         off = 2 * float(np.finfo(float).eps) * (max(map(abs, ends)) + abs(self._center)) / self.spread
         return low - off, high + off

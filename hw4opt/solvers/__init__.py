@@ -1,5 +1,4 @@
-"""One solver per file: the file's name is that of its one public class, a `Solver`. Underscored files are what solvers
-share."""
+"""One solver per file, named as its one public class, a `Solver`, is. Underscored files hold shared code."""
 
 from __future__ import annotations
 
@@ -25,14 +24,14 @@ __all__ = [
 
 
 class Chosen(NamedTuple):
-    """A solver, and the backend of a family as its library spells it."""
+    """A solver, and for a family the backend's name in its library."""
 
     solver: Solver
     backend: str | None
 
     @property
     def label(self) -> str:
-        """The name that asks for both."""
+        """The name of both, as in qp:piqp."""
         return self.solver.name if self.backend is None else f"{self.solver.name}:{self.backend}"
 
 
@@ -44,7 +43,7 @@ def solver_names() -> tuple[str, ...]:
 
 @cache
 def load_solver(name: str) -> Solver:
-    """The solver of that name; raises `UnknownNameError`, which lists what exists, and `InputError` where its extra is
+    """The solver of that name; raises `UnknownNameError`, which lists the solvers, and `InputError` if its extra is
     missing."""
     if name not in solver_names():
         raise UnknownNameError("solver", name, ("auto", *solver_names(), *(f"{family}:NAME" for family in families())))
@@ -59,8 +58,8 @@ def load_solver(name: str) -> Solver:
 def find_solver(solver: str | Solver) -> Chosen:
     """The solver (and backend) of a name such as qp:piqp, or the object itself.
 
-    Raises `UnknownNameError` for what does not exist, and `InputError` for what is no solver and for a colon after one
-    without backends.
+    Raises `UnknownNameError` for a solver or backend that does not exist, and `InputError` for an object that is not a
+    solver and for a colon after a solver without backends.
     """
     if isinstance(solver, Solver):
         if not solver.name or ":" in solver.name:
@@ -92,7 +91,7 @@ def families() -> list[str]:
 
 
 def _loaded() -> dict[str, Solver]:
-    """Name → solver of all whose extra is there."""
+    """Name → solver of all whose extra is installed."""
     found = {}
     for name in solver_names():
         try:
@@ -103,6 +102,6 @@ def _loaded() -> dict[str, Solver]:
 
 
 def installed(family: str) -> list[str]:
-    """family:NAME for every backend that is installed; none where the family's extra is missing."""
+    """family:NAME for every backend that is installed; none if the family's extra is missing."""
     solver = _loaded().get(family)
     return [f"{family}:{name}" for name in solver.backends()] if isinstance(solver, Family) else []

@@ -1,4 +1,4 @@
-"""What a solver is."""
+"""Base classes of solvers."""
 
 from __future__ import annotations
 
@@ -24,36 +24,35 @@ class Solver(ABC):
 
     @abstractmethod
     def refuse(self, form: Form) -> str | None:
-        """Why it cannot take the form, in a sentence that names both sides; None if it can."""
+        """Why it cannot take the form: a sentence with what it needs and what the form has; None if it can."""
 
     @abstractmethod
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """Points and duals of the whole batch, and which rule ended each problem; `start`: where to begin, if that
-        helps."""
+        """Points and duals of the whole batch, and the rule that ended each problem; `start` is an optional initial
+        point."""
 
     def scale_free(self, form: Form) -> bool:
-        """Whether its steps are the same in any unit; else it is given the scaled form."""
+        """Whether it is invariant to the scaling of the form; if not, it is given the scaled form."""
         return False
 
 
 class Family(Solver):
-    """A solver that stands for the backends of a library, asked for as family:NAME."""
+    """A solver that calls the backends of a library, chosen as family:NAME."""
 
     native: ClassVar[bool] = False
 
     @abstractmethod
     def backends(self) -> list[str]:
-        """Those that are installed."""
+        """The backends that are installed."""
 
     @abstractmethod
     def backend(self, name: str) -> str:
-        """The backend as its library spells it, of "" the default one; raises `UnknownNameError`, which lists the
+        """The backend's name in its library, the default one for ""; raises `UnknownNameError`, which lists the
         installed ones."""
 
 
 def scs_linear_solver() -> dict[str, str]:
-    """The setting that keeps SCS from MKL, which it takes where it finds it, and which ends the process where it
-    cannot be loaded."""
+    """The setting that keeps SCS from using MKL, which ends the process if it is found but cannot be loaded."""
     import scs
 
     return {"linear_solver": "qdldl"} if hasattr(scs, "LinearSolver") else {}  # SCS before 3.3 has no choice

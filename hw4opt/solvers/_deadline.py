@@ -1,4 +1,4 @@
-"""The time that a solver may take."""
+"""The time limit of a solver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from hw4opt.form.answer import Status
 
-BACKEND_RETURN_SECONDS = 1.0  # seconds that a backend has to return once its own time limit has ended it
+BACKEND_RETURN_SECONDS = 1.0  # seconds that a backend has to return after its own time limit
 
 
 class Deadline:
@@ -21,7 +21,7 @@ class Deadline:
         self._end = self._start + self.time_limit
 
     def passed(self) -> bool:
-        """Whether the time is over."""
+        """Whether the deadline has passed."""
         return time.monotonic() >= self._end
 
     @property
@@ -35,8 +35,7 @@ class Deadline:
         return max(self._end - time.monotonic(), 0.0)
 
     def pass_on(self, settings: dict[str, Any], option: str | None) -> float:
-        """Set a backend's own time limit, if it has such an option; gives the seconds after which it is to be
-        killed."""
+        """Set a backend's own time limit, if it has such an option; returns the seconds after which to kill it."""
         left = self.left
         if option is None or not math.isfinite(left):
             return left
@@ -45,10 +44,10 @@ class Deadline:
 
     @property
     def note(self) -> str:
-        """The sentence for a problem that was stopped."""
+        """The note of a problem that was stopped."""
         return f"stopped at the time limit of {self.time_limit:g} s"
 
     def notes(self, reached: Sequence[Status]) -> dict[int, str]:
-        """The note of every unfinished problem, if the time is over."""
+        """The note of every unfinished problem, if the deadline has passed."""
         unfinished = [i for i, status in enumerate(reached) if status is Status.ITERATION_LIMIT]
         return dict.fromkeys(unfinished, self.note) if self.passed() else {}

@@ -1,5 +1,5 @@
-"""What first-order methods share: now and then the iterate is polished, and the better point is kept until its gap is
-small enough."""
+"""The loop of first-order methods: the iterate is polished at increasing intervals, and the best point is kept, until
+its gap is small enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.solvers._polish import polish
 
-FIRST_POLISH = 100  # steps before the first polishing; the next ones after 2, 4, 8 … times as many
+FIRST_POLISH = 100  # steps before the first polishing; further ones after 2, 4, 8 … times as many
 
 
 class Method(Protocol):
@@ -22,13 +22,14 @@ class Method(Protocol):
         """The step of that number, counted from 1."""
 
     def point(self) -> Start:
-        """Where it stands: w (b, r) and u (b, M) of the nonquadratic rows."""
+        """The iterate: w (b, r) and u (b, M) of the nonquadratic rows."""
         ...
 
 
 def iterate(method: Method, form: Form, options: Options, limit: int) -> Answer:
     """Steps until every polished point is solved, or the limit on steps or time is reached."""
-    with np.errstate(over="ignore", invalid="ignore"):  # an iterate that diverges may overflow: what is kept stands
+    # an iterate that diverges may overflow: the point kept is unaffected
+    with np.errstate(over="ignore", invalid="ignore"):
         return _iterate(method, form, options, limit)
 
 
@@ -53,7 +54,7 @@ def _iterate(method: Method, form: Form, options: Options, limit: int) -> Answer
         check = max(2 * check, FIRST_POLISH)
         if last:
             iterations = np.minimum(iterations, number)
-            solved &= iterations < number  # what the limit ended is not said to be done, however good it is
+            solved &= iterations < number  # a problem ended by the limit does not count as solved, however good it is
         if solved.all() or last:
             break
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in solved]

@@ -1,4 +1,4 @@
-"""Damped Newton steps of smooth rows around a solver of box-constrained quadratic ones."""
+"""Damped Newton steps for smooth rows, with a solver of box-constrained quadratic rows inside."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap
 
 
 def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
-    """Every problem by damped Newton steps, each towards the interior point's answer for the quadratics that touch the
-    smooth rows; `start` is where to begin."""
-    with np.errstate(over="ignore", invalid="ignore"):  # an exponential may overflow: what is kept stands
+    """Solve every problem by damped Newton steps, each towards the interior point's answer with smooth rows replaced by
+    their second-order expansions; `start` is the initial point."""
+    with np.errstate(over="ignore", invalid="ignore"):  # an exponential may overflow: the point kept is unaffected
         return _damped_steps(form, options, start)
 
 
@@ -48,7 +48,7 @@ def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
         table = row_table(part, scale, part.forward(w), far)
         inner = interior(table, tol, INNER_STEP_LIMIT, deadline.left, w, u)
         step = step_towards(part, w, u, inner)
-        failed = ~far & (step.stretch > FAR_STRETCH)  # taken back, and a shorter way is gone first
+        failed = ~far & (step.stretch > FAR_STRETCH)  # rejected, and a shorter step is tried first
         near = np.where(failed, NEAR_SHARE * near, near)
         change, stretch = step.change, np.where(failed, FAR_STRETCH, step.stretch)
         w = np.where(failed[:, None], w, step.w)
@@ -77,7 +77,7 @@ def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
 
 
 def _first_point(form: Form) -> Array:
-    """The least squares of the smooth rows' own best z, where that is better than w = 0."""
+    """The least-squares fit of each smooth row's own minimizer z, if it is better than w = 0."""
     parts = [(block.chunk, block.rows) for block in form.blocks if isinstance(block.rows, SmoothRows)]
     smooth, zero = Objective(HeldParts(parts), None, form.penalty), np.zeros(form.penalty.shape)
     w = smooth.start()

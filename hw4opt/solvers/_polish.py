@@ -1,6 +1,6 @@
-"""Polishing, which native solvers share: find the active set of a nearly optimal point and land on it exactly.
+"""Polishing, shared by native solvers: find the active set of a nearly optimal point, and its exact optimum.
 
-The core does it for box-constrained rows (core/polish.c); smooth rows are replaced by the quadratics that touch them,
+The core does it for box-constrained rows (core/polish.c); smooth rows are replaced by their second-order expansions,
 and a damped Newton step goes towards the polished point.
 """
 
@@ -20,7 +20,7 @@ from hw4opt.terms.base import Array
 VIOLATION_PRICE = 1e5  # of a violated constraint, in units of the largest |u|: polishing must not gain by violating one
 VIOLATION_ROUNDING = 4e-15  # of ‖w‖ times the typical length of the rows of the loss: constraints are met to that
 STEPS = 40  # of Newton's method from the point of a first-order method
-ROUNDS = 8  # of them around which smooth rows are replaced anew
+ROUNDS = 8  # of these, between new expansions of smooth rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +33,13 @@ class Polished:
 
 
 def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
-    """The points (w, u) polished until their gaps are well below `aim` (b,), or as they are where that gains
-    nothing."""
+    """The points (w, u) polished until their gaps are well below `aim` (b,), or unchanged where that gains nothing."""
     if not form.nonquadratic:
         return Polished(w, u, measure(form, w, u))
     if not form.smooth_count:
         found = polish_rows(row_table(form), w, u, aim, STEPS)
         return Polished(found.w, found.u, found.gap)
-    with np.errstate(over="ignore", invalid="ignore"):  # an exponential may overflow: what is kept stands
+    with np.errstate(over="ignore", invalid="ignore"):  # an exponential may overflow: the point kept is unaffected
         return _polish_smooth(form, w, u, aim)
 
 
@@ -59,7 +58,7 @@ def _polish_smooth(form: Form, w: Array, u: Array, aim: Array) -> Polished:
 
 
 def measure(form: Form, w: Array, u: Array) -> Array:
-    """The duality gap at (w, u), (b,); violations of constraints at a multiple of their price |u|."""
+    """The duality gap at (w, u), (b,), plus violations of constraints times a multiple of |u|."""
     residual = form.penalty * w + form.quadratic.b + np.matvec(form.quadratic.h, w)
     total = np.zeros(form.batch)
     rounding = VIOLATION_ROUNDING * form.loss_length * np.sqrt(np.vecdot(w, w))[:, None]
@@ -73,7 +72,7 @@ def measure(form: Form, w: Array, u: Array) -> Array:
 
 
 class Step(NamedTuple):
-    """Where a damped step leads, w (b, r) and u (b, M), and the largest change of a smooth row that was asked for, in
+    """The end of a damped step, w (b, r) and u (b, M), and the largest change of a smooth row in the full step, in
     units of its self-concordance: in any direction, and in those that shorten the step, (b,)."""
 
     w: Array
@@ -83,7 +82,8 @@ class Step(NamedTuple):
 
 
 def step_towards(form: Form, w: Array, u: Array | None, found: SolvedPoints) -> Step:
-    """The step from w that is safe for the smooth rows; u goes as far, that of smooth rows is their slope."""
+    """The step from w, of a length safe for the smooth rows; u takes the same length, and is the slope of smooth
+    rows."""
     direction = found.w - w
     change, stretch = np.zeros(len(w)), np.full(len(w), 1e-12)
     for block in form.blocks:

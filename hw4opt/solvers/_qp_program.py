@@ -39,8 +39,8 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """What a backend returned: x, the multipliers y of the equalities and z ≥ 0 of the inequalities; zeros where it
-    found none."""
+    """A backend's result: x, the multipliers y of the equalities and z ≥ 0 of the inequalities; zeros if it found
+    none."""
 
     x: Array
     y: Array
@@ -51,7 +51,7 @@ class Raw:
 
     @classmethod
     def nothing(cls, program: Program, status: Status, note: str) -> Raw:
-        """No answer, for the reason `note`."""
+        """A result without an answer, for the reason `note`."""
         sizes = [0 if one is None else len(one) for one in (program.b, program.h)]
         return cls(np.zeros(len(program.c)), np.zeros(sizes[0]), np.zeros(sizes[1]), status, note=note)
 
@@ -94,7 +94,7 @@ class ProgramRows:
 
     @property
     def one_sided(self) -> np.ndarray:
-        """Rows that are a linear cost on one side of shift, and forbidden on the other."""
+        """Rows with a linear cost on one side of shift, infeasible on the other."""
         return self.open & (self.quadratic == 0) & (np.isinf(self.low) | np.isinf(self.high))
 
     @property

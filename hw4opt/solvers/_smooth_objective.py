@@ -1,4 +1,4 @@
-"""The objective of forms whose rows are smooth, batched over one design: what Newton's method asks of it.
+"""The objective of forms whose rows are smooth, batched over one design, for Newton's method.
 
     ½ wᵀ(diag(penalty) + H₀)w + b₀ᵀw + Σ_i ω_i ℓ(a_iᵀw + o_i, y_i)
 
@@ -21,10 +21,10 @@ from hw4opt.running.threads import parallel_map, tree_reduce
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
-VALUE_ROUNDING = 1e-14  # of the sum of absolute values: what a value may be off by
+VALUE_ROUNDING = 1e-14  # of the sum of absolute values: the error of a value
 PIECE_ROWS = 16_384  # rows visited at a time
 START_ROWS = 2_048  # rows of the part that a large problem starts on, for each 16 columns
-MIN_ROWS_PER_START_ROW = 8  # times as many rows as in the part from which it is worth while
+MIN_ROWS_PER_START_ROW = 8  # ratio of all rows to those of the part from which it is worthwhile
 COLLINEAR_PIVOT = 1e-9  # squared pivot of a Hessian with unit diagonal below which its columns may be collinear
 
 Part = tuple[Chunk, Rows]
@@ -63,7 +63,7 @@ def _triangle_of(one: Array, other: Array) -> Array:
 
 
 def pieces_of(rows: RowMap, matrix: Array) -> list[Chunk]:
-    """The rows, cut; whoever solves on them again and again keeps what is made of them."""
+    """The rows cut into pieces; keep the result where the same rows are solved repeatedly."""
     bounds = [(low, min(low + PIECE_ROWS, rows.count)) for low in range(0, rows.count, PIECE_ROWS)]
     keep = rows.index is not None or products(rows.count, matrix.shape[1]) <= MAX_PRODUCT_ENTRIES
     return [Chunk(rows, matrix, low, high, keep=keep) for low, high in bounds]
@@ -76,9 +76,9 @@ def parts_of(pieces: Sequence[Chunk], smooth: Rows) -> list[Part]:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """What one pass over the rows finds at w: value and what it may be off by, gradient, Hessian, and what a step's
-    slope is relative to: the sum of the curvatures, so that slope/curvature is a mean square of changes of z (of the
-    quadratic's rows, their value at 0)."""
+    """The result of one pass over the rows at w: value and its rounding, gradient, Hessian, and the sum of the
+    curvatures, so that slope/curvature of a step is a mean square of changes of z (for the quadratic's rows, their
+    value at 0)."""
 
     value: Array
     noise: Array
@@ -124,7 +124,7 @@ class Objective:
         def one(part: Part) -> Sums:
             chunk, rows = part
             a = _columns(chunk, basis)
-            with np.errstate(over="ignore", invalid="ignore"):  # a step too far may end at infinity; it is taken back
+            with np.errstate(over="ignore", invalid="ignore"):  # too long a step may end at infinity; it is rejected
                 z = w @ a.T
                 value, slope, weight = rows.derivatives(z)
                 return (
@@ -168,7 +168,7 @@ class Objective:
         return value if self.fixed is None else value + self.fixed.c
 
     def on(self, basis: Array) -> Objective:
-        """The same on other columns; those that a penalty acts on must stand alone in the basis."""
+        """The same on other columns; those with a penalty must be columns of the basis by themselves."""
         fixed = self.fixed
         if fixed is not None:
             fixed = Quadratic(basis.T @ fixed.h @ basis, fixed.b @ basis, fixed.c)
@@ -186,7 +186,7 @@ class Objective:
         return np.zeros((0, len(columns))) if found is None else found
 
     def start(self) -> Array:
-        """Weighted least squares of every row's own best z: one Newton step of the rows from there."""
+        """Weighted least squares of every row's own minimizer z: one Newton step of the rows from there."""
         assert isinstance(self.parts, HeldParts)
         basis = self.basis
 
@@ -210,7 +210,7 @@ class Objective:
         return descent(gram, self.penalty, -pull)
 
     def some_rows(self) -> Objective | None:
-        """A part of the rows, spread over all of them; None where there are too few for that to pay."""
+        """A part of the rows, spread over all of them; None if there are too few for that to be worthwhile."""
         assert isinstance(self.parts, HeldParts)
         parts = self.parts.items
         rows, size = sum(len(chunk) for chunk, _ in parts), START_ROWS * -(-self.penalty.shape[1] // 16)
@@ -233,7 +233,7 @@ def _columns(chunk: Chunk, basis: Array | None) -> Array:
 
 
 def _join(smooth: Sequence[SmoothRows]) -> SmoothRows:
-    """Smooth rows behind each other."""
+    """Smooth rows concatenated."""
     columns = zip(*((rows.targets, rows.offset, rows.weights) for rows in smooth), strict=True)
     return SmoothRows(
         smooth[0].term, *(group[0] if group[0].shape[1] == 1 else np.concatenate(group, axis=1) for group in columns)
@@ -241,13 +241,13 @@ def _join(smooth: Sequence[SmoothRows]) -> SmoothRows:
 
 
 def descent(hessian: Array, penalty: Array, gradient: Array) -> Array:
-    """-(hessian + diag(penalty))⁻¹ gradient on columns scaled to a unit diagonal; directions without curvature are left
-    alone."""
+    """-(hessian + diag(penalty))⁻¹ gradient on columns scaled to a unit diagonal; 0 along directions without
+    curvature."""
     return descents(hessian, penalty)(gradient)
 
 
 def descents(hessian: Array, penalty: Array) -> Callable[[Array], Array]:
-    """`descent` of one Hessian for one gradient after the other."""
+    """`descent` of one Hessian for several gradients in turn."""
     h = hessian.copy()
     diagonal = np.einsum("bii->bi", h)
     diagonal += penalty

@@ -1,9 +1,8 @@
-"""l1 on many columns: solve over those that may be used, and add what the duals say is missing.
+"""l1 on many columns: solve over a working set of columns, and add those that violate the dual constraint.
 
-With weight t on every |w_j| a column outside the set stays at w_j = 0 exactly as long as |a_jᵀu| ≤ t for the other
-terms' duals u. The answer over the set, with u_j = -a_jᵀu outside, is then one of the whole form, whose certificate is
-as good as that of the small one. (Tibshirani et al. 2012, strong rules; Massias, Gramfort and Salmon 2018, working
-sets.)
+With weight t on every |w_j| a column outside the set is 0 at the optimum if |a_jᵀu| ≤ t for the other terms' duals u.
+The answer over the set, with u_j = -a_jᵀu outside, is then one of the whole form, with the same gap. (Tibshirani et
+al. 2012, strong rules; Massias, Gramfort and Salmon 2018, working sets.)
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ from hw4opt.form.dual_projection import project_dual
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
-LEAST_COLUMNS = 100  # columns from which the set is smaller by enough
+LEAST_COLUMNS = 100  # columns from which working sets are used
 FIRST_COLUMNS = 20  # columns to begin with
-GROWTH = 2  # times: by what the set grows at most
+GROWTH = 2  # largest factor by which the set grows
 PULL_ROUNDING = 1e-13  # of the weight: rounding of a_jᵀu
 
 
 @dataclass(frozen=True, eq=False)
 class _Lasso:
-    """A form and its l1 term: its place, and the columns (p,) that its rows are the coefficients of."""
+    """A form and its l1 term: its index, and the columns (p,) whose coefficients are its rows."""
 
     form: Form
     place: int
     columns: np.ndarray
 
     def restricted(self, chosen: np.ndarray) -> Form:
-        """The form over some of the l1 term's columns, and those that it does not act on."""
+        """The form over some of the l1 term's columns, and all columns that it does not act on."""
         form, term = self.form, self.form.terms[self.place]
         rows = RowMap(len(chosen), index=((term.map.first or 0) + chosen)[:, None])
         weights, offset = (one if one.shape[1] == 1 else one[:, chosen] for one in (term.weights, term.offset))
@@ -73,7 +72,7 @@ def lasso(form: Form) -> _Lasso | None:
 
 
 def _is_l1(term: TermRows) -> bool:
-    """One |w_j| a row: least at 0, whichever way."""
+    """Whether every row is one |w_j|, with its minimum at 0."""
     if len(term.functions) != 1 or not term.boxes or term.map.coef is not None:
         return False
     (box,) = term.boxes
@@ -83,7 +82,7 @@ def _is_l1(term: TermRows) -> bool:
 
 
 def solve_over_sets(whole: _Lasso, solve: Callable[[Form, Options, Start | None], Answer], options: Options) -> Answer:
-    """The answer of `solve` over sets of columns that grow until none is missing."""
+    """The answer of `solve` over sets of columns that grow until no column is missing."""
     form, low, high = whole.form, whole.box.low, whole.box.high
     beyond = _beyond(whole.pull(_slopes_at_zero(form)), low, high).max(axis=0)
     chosen = np.sort(np.argsort(-beyond, kind="stable")[:FIRST_COLUMNS])
@@ -111,12 +110,12 @@ def _slopes_at_zero(form: Form) -> list[Array]:
 
 
 def _beyond(pull: Array, low: Array, high: Array) -> Array:
-    """How far u_j = -a_jᵀu would lie outside its interval, (b, p)."""
+    """The distance of u_j = -a_jᵀu from its interval, (b, p)."""
     return np.maximum(-pull - high, low + pull)
 
 
 def _assembled(whole: _Lasso, chosen: np.ndarray, answer: Answer, of_terms: Sequence[Array], pull: Array) -> Answer:
-    """The answer of the whole form: 0 outside the set, where the duals are what balances the others'."""
+    """The answer of the whole form: w is 0 outside the set, where the duals balance those of the other terms."""
     form, kept = whole.form, whole.kept(chosen)
 
     def widened(w: Array) -> Array:

@@ -1,5 +1,5 @@
-"""ADMM on z = A w, over-relaxed, equilibrated, with adaptive rho; one factorisation serves until rho changes. Then
-polished.
+"""ADMM on z = A w, over-relaxed, equilibrated, with adaptive rho, then polished; a factorisation is kept until rho
+changes.
 
     w ← argmin ½ wᵀ P w + Σ ρ_i/2 (a_iᵀw - z_i + u_i/ρ_i)²,     z ← prox of f at the relaxed A w + u/ρ,     u ← u + ρ (A
     w - z)
@@ -22,7 +22,7 @@ from hw4opt.terms.base import Array
 
 ADMM_STEP_LIMIT = 5_000
 RELAXATION = 1.6
-RHO_INTERVAL = 50  # steps between looks at rho
+RHO_INTERVAL = 50  # steps between updates of rho
 
 
 class Admm(Solver):
@@ -32,7 +32,7 @@ class Admm(Solver):
     tolerance = 1e-8
 
     def refuse(self, form: Form) -> str | None:
-        """Takes every form."""
+        """None: it takes every form."""
         return None
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
@@ -84,7 +84,7 @@ class _Admm:
             self._adapt(np.sqrt((primal / z_size) / np.maximum(move / np.maximum(dual_size, 1e-300), 1e-30)))
 
     def _adapt(self, ratio: Array) -> None:
-        """Follow the ratio of primal to dual residuals, (b,), where it is far from 1."""
+        """Change rho by the ratio of primal to dual residuals, (b,), where it is far from 1."""
         change = np.where((ratio > 3) | (ratio < 1 / 3), np.clip(ratio, 1e-2, 1e2), 1.0)[:, None]
         if (change != 1).any():
             self.rho = self.rho * change

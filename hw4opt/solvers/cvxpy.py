@@ -1,9 +1,9 @@
-"""The compiled model, for any solver that cvxpy knows: the independent witness. The only file that imports cvxpy.
+"""The compiled model for any solver of cvxpy, as an independent check. The only file that imports cvxpy.
 
     minimise  ridge ‖w‖² + Σ_k Σ_i ω_ki f_k(z_k)_i    subject to  z_k = A_k w + c_k,
 
-every term through its own hand-written `model`. u_k is minus the dual value of the k-th equality. Never the Gram
-matrix: its quadratic form fails cvxpy's own check on real kernels.
+every term by its own `model`. u_k is minus the dual value of the k-th equality. The Gram matrix is not used, because
+its quadratic form fails cvxpy's check of positive semidefiniteness.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ CVXPY_WITH_OWN_LIMIT = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # these e
 
 
 class BackendAnswer(NamedTuple):
-    """A backend's answer to one problem: w (r,), the duals of the terms (1, m), how it ended, iterations, and what went
-    wrong."""
+    """A backend's answer to one problem: w (r,), the duals of the terms (1, m), its status, iterations, and a note on
+    failure."""
 
     w: Array
     duals: list[Array]
@@ -67,13 +67,13 @@ class BackendAnswer(NamedTuple):
 
 
 class Cvxpy(Family):
-    """The solvers that cvxpy finds, on the compiled model."""
+    """The solvers of cvxpy, on the compiled model."""
 
     name = "cvxpy"
     tolerance = 1e-6
 
     def backends(self) -> list[str]:
-        """The solvers that cvxpy finds installed."""
+        """The installed solvers of cvxpy."""
         return sorted(cp.installed_solvers())
 
     def backend(self, name: str) -> str:
@@ -84,11 +84,11 @@ class Cvxpy(Family):
         return wanted
 
     def refuse(self, form: Form) -> str | None:
-        """Takes every form; whether the solver behind does is known only once the model is compiled."""
+        """None: whether the backend takes the form is known only once the model is compiled."""
         return None
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """Problem by problem; not every backend takes a start, so none is given one."""
+        """Solve problem by problem; `start` is ignored, since not every backend takes one."""
         if not _stays_here(form, options):
             start_own_process(_solve_one)
         deadline = Deadline(options.time_limit)
@@ -105,7 +105,7 @@ class Cvxpy(Family):
 
 
 def _limited(form: Form, options: Options, deadline: Deadline) -> BackendAnswer:
-    """The backend's answer: here where it keeps to the limits by itself, else in a process that can be killed."""
+    """The backend's answer: in this process if it keeps the limits by itself, else in one that can be killed."""
     name = options.backend or CVXPY_DEFAULT
     settings = dict(CVXPY_SETTINGS.get(name, {}))
     if options.max_iterations is not None:
@@ -117,7 +117,7 @@ def _limited(form: Form, options: Options, deadline: Deadline) -> BackendAnswer:
         try:
             found = in_own_process(
                 _solve_one, (replace(form), name, settings), seconds
-            )  # a copy without what it has kept for itself
+            )  # a copy without its cached values
         except TimeoutError:
             found = _nothing(form, Status.ITERATION_LIMIT, None)
         except WorkerEndedError:
@@ -160,7 +160,7 @@ def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> BackendAnswer:
         note = None
         try:
             model.solve(solver=name, **settings)
-        except Exception as error:  # solvers raise whatever they like
+        except Exception as error:  # backends raise any exception
             note = f"cvxpy:{name} failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
     reached = STATUS_OF_WORD.get(model.status, Status.UNCERTIFIED)
     steps = model.solver_stats.num_iters if model.solver_stats is not None else None
@@ -176,8 +176,7 @@ def _quadratic(form: Form, w: Any) -> Any:
 
 
 class _CompiledTerm(NamedTuple):
-    """One term's linking equality z = A w + c on the rows that it has, its cost and constraints, and in what each row
-    is measured."""
+    """One term's linking equality z = A w + c on its rows, its cost and constraints, and the unit of each row."""
 
     link: Any
     cost: Any
@@ -207,10 +206,8 @@ def _compile(form: Form, term_rows: TermRows, w: Any) -> _CompiledTerm:
 
 
 def _row_lengths(a: Array, unit: float) -> Array:
-    """In units of a typical row of the loss: differences are as short as their points are near, slopes in units of
-    their own.
-
-    1 for a row of zeros.
+    """The length of each row relative to a typical row of the loss, since differences of near points are short and
+    slopes have other units; 1 for a row of zeros.
     """
     length = np.linalg.norm(a, axis=1) / unit
     return np.where(length > 0, length, 1.0)
@@ -220,8 +217,8 @@ def _face(form: Form, term: Term, z: Any, lengths: Array, targets: tuple[Array, 
     """The term's own model in the units of form and rows, and each row's factor; of a constraint, the list of its
     constraints.
 
-    A cone is the same in any unit, and a term of degree 1 takes the unit as a factor: neither has the lengths inside
-    its model.
+    A cone does not depend on the unit, and in a term of degree 1 it is a factor: neither needs the lengths in its
+    model.
     """
     size, worth = (
         (1.0, 1.0) if form.units is None else (float(one[0, 0]) for one in (form.units.size, form.units.worth))

@@ -1,8 +1,8 @@
 """The interior point of the compiled core (Mehrotra 1992), and damped Newton steps around it for smooth rows.
 
-Smooth rows are replaced by the quadratics that touch them, and the core solves that; a step of damped Newton goes
-towards its answer, so short that it is safe where |f'''| ≤ c f'' (Sun and Tran-Dinh 2019; Tran-Dinh, Kyrillidis and
-Cevher 2015).
+Smooth rows are replaced by their second-order expansions, which the core solves; a damped Newton step goes towards its
+answer, of a length that is safe for self-concordant losses, |f'''| ≤ c f'' (Sun and Tran-Dinh 2019; Tran-Dinh,
+Kyrillidis and Cevher 2015).
 """
 
 from __future__ import annotations
@@ -30,22 +30,17 @@ class Interior(Solver):
     tolerance = 1e-9
 
     def refuse(self, form: Form) -> str | None:
-        """Takes every form."""
+        """None: it takes every form."""
         return None
 
     def scale_free(self, form: Form) -> bool:
-        """Its factorisation minds no scaling of the columns: a kernel's basis, orthonormal as it is, needs no other
-        scale.
-
-        Raw columns do, and columns beside an intercept that their means overlap with; but where every row is quadratic
-        there is one step.
-        """
+        """Whether the form needs no scaling: its basis is orthonormal, or its rows are quadratic and take one step."""
         orthonormal = form.design.kernel is not None and not form.design.intercept and form.has_loss
         return orthonormal or not form.nonquadratic
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """Every problem of the batch. A warm start is polished first, and is where the path begins if that is not
-        enough."""
+        """Solve every problem of the batch. A warm start is polished first; if that does not solve the problem, the
+        path begins there."""
         if form.smooth_count:
             return newton_around(form, options, start)
         deadline = Deadline(options.time_limit)

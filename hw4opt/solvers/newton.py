@@ -3,13 +3,12 @@
     minimise over w   ½ wᵀ(diag(penalty) + H₀)w + b₀ᵀw + Σ_i ω_i ℓ(a_iᵀw + o_i, y_i),      ℓ smooth and convex, |ℓ'''| ≤
     ℓ''
 
-The start is the weighted least squares of each row's own best z (of a count y: log(y + ½)), finished on a part of the
-rows where there are many. A step is solved on columns scaled to a unit diagonal and shortened until it lowers the
-value: that, not a clipped model, is what guards exp. Once a step is short, the Hessian has done its part: what is left
-is the step's square, and steps that keep the Hessian and see the rows only for the gradient take it down by the step's
-length each. Collinear columns: the free columns are replaced by an orthonormal set that spans as much, found from their
-triangular factor; w is then the shortest of the minimizers on scaled columns. (Bach 2010 for |ℓ'''| ≤ ℓ''; Björck 1996,
-§2.7 for the rank.)
+The start is the weighted least squares of each row's own minimizer z (log(y + ½) for a count y), improved on a part of
+the rows if there are many. A step is solved on columns scaled to a unit diagonal, and halved until it lowers the value,
+which is what controls exp. Once a step is short, the error left is about its square; further steps keep the Hessian and
+pass over the rows only for the gradient, and each multiplies the error by about that step's length. If columns are
+collinear, the free columns are replaced by an orthonormal basis of their span, found from their triangular factor; w is
+then the shortest of the minimizers on scaled columns. (Bach 2010 for |ℓ'''| ≤ ℓ''; Björck 1996, §2.7 for the rank.)
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from hw4opt.terms.base import Array
 
 NEWTON_STEP_LIMIT = 100
 CHORD_CHANGE = 1e-3  # root mean square change of z in a step after which the Hessian is kept,
-RETRIED_CHORD_CHANGE = 1e-6  # or where that did not do: after which one such step is enough
+RETRIED_CHORD_CHANGE = 1e-6  # or, if that did not suffice, after which one such step is enough
 FINAL_CHANGE = 1e-15  # root mean square change of z that the last step may leave
 MAX_CHORD_STEPS = 5  # steps with one Hessian
 ARMIJO_SHARE = 1e-4  # share of the slope that a step has to gain (Armijo)
@@ -50,8 +49,8 @@ START_STEP_LIMIT = 12  # steps within which the part's minimum must be found
 
 @dataclass(frozen=True)
 class Stop:
-    """When to end: passes over the rows at most, the root mean square change of z that the last step may leave, and the
-    time."""
+    """Stopping rules: the largest number of passes over the rows, the root mean square change of z in the last step,
+    and the deadline."""
 
     limit: int = NEWTON_STEP_LIMIT
     left: float = FINAL_CHANGE
@@ -63,7 +62,7 @@ class Minimum:
     """The minimizers of a batch.
 
     w           (b, r)
-    iterations  (b,) Hessians formed;  converged (b,): the last step was next to nothing (else the limit or rounding
+    iterations  (b,) Hessians formed;  converged (b,): whether the last step was negligible (else the limit or rounding
                 ended it)
     rank        of the columns
     """
@@ -75,13 +74,13 @@ class Minimum:
 
 
 class Newton(Solver):
-    """Newton's method, for forms whose every row is smooth or quadratic."""
+    """Newton's method, for forms whose rows are all smooth or quadratic."""
 
     name = "newton"
     tolerance = 1e-9
 
     def refuse(self, form: Form) -> str | None:
-        """Takes forms whose every row is smooth or quadratic."""
+        """The reason for a form with a row that is neither smooth nor quadratic, else None."""
         rough = [form.terms[part.term] for block in form.nonquadratic if not block.kind.smooth for part in block.parts]
         names = sorted({name for term in rough for name in term.wordings})
         if not names:
@@ -89,11 +88,11 @@ class Newton(Solver):
         return f"newton needs every term to be smooth; {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not"
 
     def scale_free(self, form: Form) -> bool:
-        """Every step is solved on columns scaled to a unit diagonal."""
+        """True: every step is solved on columns scaled to a unit diagonal."""
         return True
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """Every problem of the batch; the duals are the slopes of the rows."""
+        """Solve every problem of the batch; the duals are the slopes of the rows."""
         parts = []
         for term in form.terms:
             if (smooth := term.smooth) is not None:
@@ -121,15 +120,15 @@ def minimize(
              0 on free columns
     start    (b, r) or None for a start from the data
 
-    Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; where the minimum lies at
-    infinity, steps go on until they gain nothing more.
+    Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; if the infimum is not
+    attained, steps end when they gain nothing more.
     """
     parts = HeldParts(parts_of(pieces, smooth))
     return minimize_objective(Objective(parts, None, np.asarray(penalty, dtype=float)), start, stop)
 
 
 def minimize_objective(whole: Objective, start: Array | None, stop: Stop) -> Minimum:
-    """Minimise an objective from a start (b, r); of rows that memory does not hold, one has to be given."""
+    """Minimise an objective from a start (b, r), which is required for rows outside memory."""
     w, here = _bounded(whole, _first(whole) if start is None else np.array(start, dtype=float))
     independent = _independent(whole, here)
     if independent is None:
@@ -142,8 +141,7 @@ def minimize_objective(whole: Objective, start: Array | None, stop: Stop) -> Min
 
 
 def _first(whole: Objective) -> Array:
-    """The minimum over a part of the rows where that is cheap and found; else the least squares start over all of
-    them."""
+    """The minimum over a part of the rows if that is cheap and found; else the least-squares start over all rows."""
     part = whole.some_rows()
     if part is not None:
         found = _newton(part, *_bounded(part, part.start()), Stop(START_STEP_LIMIT))
@@ -153,10 +151,9 @@ def _first(whole: Objective) -> Array:
 
 
 def _bounded(whole: Objective, w: Array) -> tuple[Array, Point]:
-    """w, halved until it is no worse than 0: far above the rows' best z Newton's steps are short, for exp is steep
-    there.
+    """w, halved until it is at least as good as 0: for z far above the minimizers, exp is steep and steps are short.
 
-    A convex value at 0 is no less than value - gradientᵀw: where that is plain, 0 need not be looked at.
+    By convexity the value at 0 is at least value - gradientᵀw; where that suffices, it is not evaluated.
     """
     here = whole.at(w)
     if (np.isfinite(here.value) & (np.vecdot(here.gradient, w) <= here.curvature)).all():
@@ -172,7 +169,7 @@ def _bounded(whole: Objective, w: Array) -> tuple[Array, Point]:
 
 
 def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
-    """Direction and step, until a step is short, after which the Hessian is kept, or until none lowers the value."""
+    """Newton steps until one is short, after which the Hessian is kept, or until none lowers the value."""
     b = len(w)
     found = Minimum(w.copy(), np.full(b, stop.limit), np.zeros(b, dtype=bool), w.shape[1])
     active, part, short = np.arange(b), whole, np.full(b, CHORD_CHANGE)
@@ -180,7 +177,7 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
         d = descent(here.hessian, part.penalty, here.gradient)
         slope = -np.vecdot(d, here.gradient)
         near = slope <= short**2 * here.curvature
-        still = slope <= FINAL_CHANGE**2 * np.abs(here.value)  # nothing is gained, be it that no row has curvature
+        still = slope <= FINAL_CHANGE**2 * np.abs(here.value)  # no gain, also if no row has curvature
         length, there = _search(part, w, d, slope, here, near)
         w = w + length[:, None] * d
         if near.any():
@@ -200,15 +197,15 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
 def _keep(
     whole: Objective, behind: tuple[Array, Point, Array], which: np.ndarray, left: float
 ) -> tuple[Array, np.ndarray, np.ndarray]:
-    """Steps of the problems `which` with the Hessian of the point behind a step (w after it, the point, its slope),
-    until the last two show that less than `left` is left.
+    """Steps of the problems `which` with the Hessian of the point before a step (w after it, the point, its slope),
+    until the last two steps show that the remaining change is less than `left`.
 
-    Gives w, (b,) where that came to pass, and those of `which` where it did not.
+    Returns w, (b,) where that was reached, and those of `which` where it was not.
     """
     w, here, slope = behind
     part, at, v, last = whole.cut(which), here.cut(which), w[which], slope[which]
     enough = last <= RETRIED_CHORD_CHANGE**2 * at.curvature
-    done = last <= left * at.curvature  # what a step leaves is about its square
+    done = last <= left * at.curvature  # the error after a step is about its square
     direct = descents(at.hessian, part.penalty)
     for _ in range(MAX_CHORD_STEPS):
         if done.all():
@@ -224,8 +221,8 @@ def _keep(
 
 
 def _search(part: Objective, w: Array, d: Array, slope: Array, here: Point, short: np.ndarray) -> tuple[Array, Point]:
-    """Lengths of steps along d that lower the value enough, 0 where none does, and the points they lead to; a short
-    step is 1, unseen."""
+    """Lengths of steps along d that lower the value enough, 0 where none does, and their end points; the length of a
+    short step is 1, unchecked."""
     length, there, trying = np.ones(len(w)), here, np.flatnonzero(~short)
     for _ in range(MAX_BACKTRACKING_STEPS):
         if not len(trying):
@@ -244,10 +241,9 @@ def _search(part: Objective, w: Array, d: Array, slope: Array, here: Point, shor
 
 
 def _independent(whole: Objective, here: Point) -> tuple[Array, Array] | None:
-    """A basis of as many columns as are independent, and its inverse on their span; None where the columns are plainly
-    so.
+    """A basis of the span of dependent columns, and its inverse there; None if the columns are independent.
 
-    One well-conditioned Hessian of the batch proves them independent. Else the free columns' triangular factor decides.
+    One well-conditioned Hessian of the batch proves independence; else the free columns' triangular factor decides.
     """
     free = np.flatnonzero((whole.penalty == 0).all(axis=0))
     if not len(free):

@@ -1,16 +1,16 @@
 """Accelerated proximal gradient with adaptive restart (Nesterov 1983; Beck and Teboulle 2009; O'Donoghue and Candès
 2015).
 
-On the primal where every term but one that acts on coefficients alone is smooth:
+On the primal, if every term but one that acts on coefficients is smooth:
 
     w ← prox of the l1 rows at w - ∇(rest)/L;
 
-else on the dual, where every row's conjugate has its own prox and the ridge and the quadratic rows Q = P + H₀ are the
-smooth part:
+else on the dual, where the prox is that of each row's conjugate, and the ridge and the quadratic rows Q = P + H₀ are
+the smooth part:
 
     minimise over u   ½ (b + Aᵀu)ᵀ Q⁻¹ (b + Aᵀu) + Σ_i f_i*(u_i),       w = -Q⁻¹ (b + Aᵀu).
 
-Steps are per row, from the length of the rows of A. The last point is polished.
+Step lengths are per row, from the length of the rows of A. The last point is polished.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Proximal(Solver):
     tolerance = 1e-6
 
     def refuse(self, form: Form) -> str | None:
-        """Needs the primal's or the dual's smooth part: see the sentence."""
+        """The reason if neither the primal nor the dual has a smooth part, else None."""
         if _on_primal(form) or _dual_is_smooth(form):
             return None
         rough = [form.terms[part.term] for block in form.nonquadratic if not _is_smooth(block) for part in block.parts]
@@ -48,13 +48,13 @@ class Proximal(Solver):
         )
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """The whole batch until every polished point is solved or the limit is reached."""
+        """Solve the whole batch, until every polished point is solved or the limit is reached."""
         method = _OnPrimal(form, start) if _on_primal(form) else _OnDual(form, start)
         return iterate(method, form, options, PROXIMAL_STEP_LIMIT)
 
 
 def _is_smooth(block: RowBlock) -> bool:
-    """Of bounded curvature."""
+    """Whether rows are smooth with bounded curvature."""
     return bool(np.all(block.rows.largest_curvature < np.inf))
 
 
@@ -69,7 +69,7 @@ def _on_primal(form: Form) -> bool:
 
 
 def _dual_is_smooth(form: Form) -> bool:
-    """Q = P + H₀ is safely positive definite."""
+    """Whether Q = P + H₀ is safely positive definite."""
     q = _quadratic(form)
     return bool(np.linalg.eigvalsh(scaled_by(q, inverse_root_diagonal(q)))[:, 0].min() > 1e-13)
 
@@ -81,7 +81,7 @@ def _quadratic(form: Form) -> Array:
 
 
 class _Accelerated:
-    """Nesterov's sequence x from `x` on, of the step `advance`; restarted where it turns back."""
+    """Nesterov's sequence from `x` with the step `advance`, restarted where momentum opposes the step."""
 
     x: Array
 
@@ -102,7 +102,7 @@ class _Accelerated:
 
 
 class _L1Rows(NamedTuple):
-    """Rows of l1: the column that each acts on, by what factor, and the bounds of its dual."""
+    """Rows of l1: the column that each acts on, the factor, and the bounds of its dual."""
 
     block: RowBlock
     columns: np.ndarray
@@ -187,5 +187,5 @@ class _OnDual(_Accelerated):
 
 
 def _largest_eigenvalue(matrix: Array) -> Array:
-    """Of every symmetric matrix of the batch, (b,), and a little more, so that it can bound a step."""
+    """The largest eigenvalue of every symmetric matrix of the batch, (b,), slightly enlarged to be an upper bound."""
     return np.maximum(np.linalg.eigvalsh(matrix)[:, -1], 1e-300) * (1 + 1e-10)

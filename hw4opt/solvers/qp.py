@@ -1,4 +1,4 @@
-"""Any solver that the library qpsolvers knows, on the quadratic program of _qp_program.py. The only file that imports
+"""Any solver of the library qpsolvers, on the quadratic program of _qp_program.py. The only file that imports
 qpsolvers."""
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ QP_SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
         "eps_duality_gap_rel": 1e-11,
         "max_iter": 500,
     },
-    # it takes rows of small differences for infeasible, and with this option goes on to the nearest feasible point,
+    # it reports rows of small differences as infeasible, and with this option finds the nearest feasible point,
     # which is the solution
     "proxqp": {"eps_abs": 1e-11, "eps_rel": 1e-12, "max_iter": 20_000, "primal_infeasibility_solving": True},
-    # with its own, smaller, proximal term it calls some feasible programs infeasible
+    # with its default, smaller, proximal term it reports some feasible programs as infeasible
     "daqp": {"primal_tol": 1e-10, "eps_prox": -1e-4, "eta_prox": 1e-12, "iter_limit": 100_000},
     "highs": {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     "clarabel": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500},
@@ -56,22 +56,22 @@ QP_ITERATION_OPTIONS = {  # the option that limits iterations
     "scs": "max_iters",
 }
 QP_TIME_OPTIONS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit", "scs": "time_limit_secs"}
-STRICTLY_CONVEX_ONLY = frozenset({"quadprog", "ecos"})  # need curvature of every variable
-# those that end soon, at their limit of iterations
+STRICTLY_CONVEX_ONLY = frozenset({"quadprog", "ecos"})  # these need curvature in every variable
+# these end soon, at their limit of iterations
 QP_WITH_OWN_LIMIT = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})
-MAX_DENSE_ENTRIES = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
-PREFERRED_DENSE_ENTRIES = 1_000_000  # entries of P up to which one that takes both is given dense ones: more exact
+MAX_DENSE_ENTRIES = 50_000_000  # entries of P up to which a solver for dense matrices only is used
+PREFERRED_DENSE_ENTRIES = 1_000_000  # entries of P up to which a solver for both is given dense ones: more accurate
 ADDED_CURVATURE = 1e-10  # of P's largest diagonal entry, for variables without curvature (STRICTLY_CONVEX_ONLY)
 
 
 class Qp(Family):
-    """The solvers that qpsolvers finds, on a quadratic program."""
+    """The solvers of qpsolvers, on a quadratic program."""
 
     name = "qp"
     tolerance = 1e-8
 
     def backends(self) -> list[str]:
-        """The solvers that qpsolvers finds installed."""
+        """The installed solvers of qpsolvers."""
         return sorted(qpsolvers.available_solvers)
 
     def backend(self, name: str) -> str:
@@ -83,12 +83,12 @@ class Qp(Family):
         return name.lower()
 
     def refuse(self, form: Form) -> str | None:
-        """Takes forms whose every row is piecewise linear-quadratic."""
+        """The reason for a form with smooth rows, else None."""
         smooth = sorted(term.names[0] for term in form.terms if term.smooth is not None)
-        return f"a quadratic program holds no {smooth[0]} loss; take newton, interior or cvxpy" if smooth else None
+        return f"a quadratic program cannot hold {smooth[0]} loss; use newton, interior or cvxpy" if smooth else None
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """Problem by problem; not every backend takes a start, so none is given one."""
+        """Solve problem by problem; `start` is ignored, since not every backend takes one."""
         if not _stays_here(options):
             start_own_process(_run)
         deadline = Deadline(options.time_limit)
@@ -116,7 +116,7 @@ def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
 
 
 def _suited(name: str, program: Program) -> Program:
-    """The program in the matrices that the backend takes; raises `RefusedError` where they are dense and too large."""
+    """The program in matrices that the backend takes; raises `RefusedError` if they are dense and too large."""
     size = len(program.c)
     if name in qpsolvers.dense_solvers and size**2 <= PREFERRED_DENSE_ENTRIES:
         return _mapped(program, lambda matrix: matrix.toarray())
@@ -124,7 +124,7 @@ def _suited(name: str, program: Program) -> Program:
         return _mapped(program, sparse.csc_matrix)
     if size**2 > MAX_DENSE_ENTRIES:
         raise RefusedError(
-            f"qp:{name} takes dense matrices, which are too large for {size} variables; take a "
+            f"qp:{name} takes dense matrices, which are too large for {size} variables; use a "
             "sparse one, such as qp:piqp"
         )
     return _mapped(program, lambda matrix: matrix.toarray())
@@ -136,7 +136,8 @@ def _mapped(program: Program, act: Callable[[Any], Any]) -> Program:
 
 
 def _answer_of(name: str, program: Program, options: Options, deadline: Deadline) -> Raw:
-    """The backend's answer: here where it ends by itself and no limit is set, else in a process that can be killed."""
+    """The backend's answer: in this process if it ends by itself and no limit is set, else in one that can be
+    killed."""
     settings = dict(QP_SETTINGS.get(name, {}))
     if options.max_iterations is not None:
         if name not in QP_ITERATION_OPTIONS:
@@ -163,10 +164,10 @@ def _run(task: tuple[str, Program, dict[str, Any]]) -> Raw:
     p = _strictly_convex(program.p) if name in STRICTLY_CONVEX_ONLY else program.p
     problem = qpsolvers.Problem(p, program.c, program.g, program.h, program.a, program.b, program.least)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the certificate says what an answer is worth
+        warnings.simplefilter("ignore")  # the certificate judges the answer
         try:
             found = qpsolvers.solve_problem(problem, name, **settings)
-        except Exception as error:  # solvers raise whatever they like
+        except Exception as error:  # backends raise any exception
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             return Raw.nothing(program, Status.UNCERTIFIED, f"qp:{name} failed: {said}")
     if found.x is None or not len(found.x) or not np.isfinite(found.x).all():
@@ -187,7 +188,7 @@ def _run(task: tuple[str, Program, dict[str, Any]]) -> Raw:
 
 
 def _unsolved(name: str, said: str) -> tuple[Status, str | None]:
-    """The status and note of an answer that its backend does not call solved."""
+    """The status and note of an answer that its backend does not report as solved."""
     if said.endswith("SOLVED_CLOSEST_PRIMAL_FEASIBLE"):
         return Status.CERTIFIED, None
     if "max" in said.lower() or "limit" in said.lower():
@@ -196,6 +197,6 @@ def _unsolved(name: str, said: str) -> tuple[Status, str | None]:
 
 
 def _strictly_convex(p: Array) -> Array:
-    """p with a little curvature on the variables that have none."""
+    """p with a small curvature on the variables that have none."""
     diagonal = np.diag(p)
     return p + np.diag(np.where(diagonal > 0, 0.0, ADDED_CURVATURE * diagonal.max(initial=1e-300)))

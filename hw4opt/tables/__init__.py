@@ -1,4 +1,4 @@
-"""Tables: read from CSV and Parquet files, their columns taken as features, and written back as CSV."""
+"""Tables: read from CSV and Parquet files, converted to features, and written as CSV."""
 
 from hw4opt.tables.files import TableFiles
 from hw4opt.tables.read import MOST_BYTES, STDIN, parse_table, read_table

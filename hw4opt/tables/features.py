@@ -1,5 +1,5 @@
-"""Columns of a table as features: numbers, levels of text as 0/1 columns, moments since the first; the same at new
-rows."""
+"""Columns of a table as features, also for new rows: numbers, levels of text as 0/1 columns, dates as time since the
+first."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Levels:
-    """A column of text as 0/1 columns, one per level, the first one `dropped` or not: where none is 1, it is that
-    level."""
+    """A column of text as 0/1 columns, one per level; with `dropped`, all columns are 0 at the first level."""
 
     name: str
     levels: tuple[str, ...]
@@ -47,7 +46,7 @@ class Levels:
 
     @classmethod
     def of(cls, table: Table, name: str, here: np.ndarray, dropped: bool) -> Levels:
-        """The levels in the rows that count, sorted: as numbers where all are, else as text."""
+        """The levels in the rows that count, sorted: as numbers if all are, else as text."""
         found = set(_levels(table, name, here)) - {""}
         if len(found) < 2 or len(found) > MOST_LEVELS:
             some = f"{len(found):,} levels" if len(found) != 1 else f"one level only ({shortened(next(iter(found)))!r})"
@@ -61,8 +60,7 @@ class Levels:
         return tuple(f"{self.name}={level}" for level in self.levels[self.dropped :])
 
     def values(self, table: Table, name: str, here: np.ndarray) -> Array:
-        """(n, levels), less one where the first is dropped; raises `InputError` naming row and level of the first one
-        unseen."""
+        """(n, levels), less one if the first is dropped; raises `InputError` for the first unseen level and its row."""
         place = {level: at for at, level in enumerate(self.levels)}
         codes = np.fromiter((place.get(level, -1) for level in _levels(table, name, here)), dtype=int, count=len(table))
         if (unseen := here & (codes < 0)).any():
@@ -73,7 +71,7 @@ class Levels:
         return self._from_codes(codes)
 
     def _from_codes(self, codes: np.ndarray) -> Array:
-        """From the place of each row's level, -1 in rows that do not count."""
+        """The columns from the index of each row's level, -1 in rows that do not count."""
         found = (codes[:, None] == np.arange(int(self.dropped), len(self.levels))).astype(float)
         found[codes < 0] = np.nan
         return found
@@ -81,7 +79,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class Codes(Levels):
-    """A column of levels as one column of numbers: their places, from 0."""
+    """A column of levels as one column of numbers: their indices, from 0."""
 
     kind: ClassVar[str] = "codes"
 
@@ -110,7 +108,7 @@ class Moments:
 
     @classmethod
     def of(cls, table: Table, name: str, here: np.ndarray) -> Moments:
-        """Days or seconds since the earliest in the rows that count."""
+        """The feature, measured from the earliest time in the rows that count."""
         times = _times(table, name, here)
         held = [one for one, counts in zip(times.nanoseconds, here.tolist(), strict=True) if counts and one is not None]
         return cls(name, min(held), times.dates, bool(times.zoned[here].any()))
@@ -121,13 +119,13 @@ class Moments:
 
     @property
     def unit(self) -> str:
-        """As in "days since 2026-01-31"."""
+        """The unit in words, as in "days since 2026-01-31"."""
         since = moment_text(self.first, self.dates) + ("Z" if self.zoned else "")
         return f"{'days' if self.dates else 'seconds'} since {since}"
 
     def values(self, table: Table, name: str, here: np.ndarray) -> Array:
-        """(n, 1); raises `InputError` naming column and row of the first cell that is no moment, or of another kind of
-        zone."""
+        """(n, 1); raises `InputError` with column and row of the first cell that is not a time, or that names a time
+        zone where others do not."""
         times, unit = _times(table, name, here), DAY if self.dates else SECOND
         if (other := here & (times.zoned != self.zoned)).any() and not times.dates:
             row = int(np.argmax(other))
@@ -155,7 +153,7 @@ KINDS: Mapping[str, type[Column]] = {kind.kind: kind for kind in (Numbers, Level
 
 @dataclass(frozen=True)
 class Features:
-    """What the columns of a table are as features."""
+    """How the columns of a table become features."""
 
     columns: tuple[Column, ...]
 
@@ -166,7 +164,7 @@ class Features:
     def matrix(self, table: Table, here: np.ndarray | None = None, names: Sequence[str] | None = None) -> Array:
         """(n, d) of the features, finite in the rows `here` (default: all). Raises `InputError`.
 
-        names    of the columns in this table, where they are other ones
+        names    of the columns in this table, if they differ
         """
         here = np.ones(len(table), dtype=bool) if here is None else here
         own = [column.name for column in self.columns] if names is None else names
@@ -174,12 +172,12 @@ class Features:
         return np.hstack(blocks) if blocks else np.empty((len(table), 0))
 
     def stored(self) -> list[dict[str, Any]]:
-        """As a model file keeps them."""
+        """The record for a model file."""
         return [{"kind": column.kind, **vars(column)} for column in self.columns]
 
     @classmethod
     def load(cls, stored: Any) -> Features:
-        """What `stored` gave; raises `ModelFileError` for anything else."""
+        """The features of a record of `stored`; raises `ModelFileError` for any other."""
         try:
             columns = [_load(**one) for one in stored]
         except (TypeError, KeyError, ValueError) as error:

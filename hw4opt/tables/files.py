@@ -1,4 +1,4 @@
-"""Tables that memory need not hold: CSV and Parquet files of the same columns, read a block of rows at a time."""
+"""Tables larger than memory: CSV and Parquet files of the same columns, read a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TABLE_SUFFIXES = (".csv", *PARQUET_SUFFIXES)
 
 
 def files_named(names: Sequence[str]) -> list[Path]:
-    """The files that names, patterns and folders name, sorted, each once however it is spelt. Raises `InputError` where
-    one names none."""
+    """The files that names, patterns and folders stand for, sorted, without repetition. Raises `InputError` for one
+    without a file."""
     found: dict[Path, Path] = {}
     for name in names:
         if os.path.isdir(name):
@@ -45,15 +45,15 @@ def files_named(names: Sequence[str]) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class TableFiles:
-    """Files of the same columns, read in their order as often as it is asked, a block of rows at a time."""
+    """Files of the same columns, read in their order a block of rows at a time, any number of times."""
 
     paths: tuple[Path, ...]
 
     @classmethod
     @checked
     def of(cls, *names: str | Path) -> TableFiles:
-        """Of files, folders and patterns such as data/*.parquet, in sorted order. Raises `InputError` where one names
-        no file, a file is no table, or its columns lack one of the first file's."""
+        """The files of names, folders and patterns such as data/*.parquet, sorted. Raises `InputError` for a name
+        without a file, a file that is not a table, and one that lacks a column of the first file."""
         files = cls(tuple(files_named([str(name) for name in names])))
         for path in files.paths[1:]:
             missing = [name for name in files.names if name not in _names(path)]
@@ -71,7 +71,7 @@ class TableFiles:
 
     @property
     def source(self) -> str:
-        """What messages call them."""
+        """Their name in messages."""
         first = str(self.paths[0])
         return first if len(self.paths) == 1 else f"{len(self.paths)} files from {first} on"
 
@@ -81,26 +81,26 @@ class TableFiles:
 
     @cached_property
     def sha256(self) -> str:
-        """Of one file its digest, of several that of their sorted digests."""
+        """The digest of one file; for several, the digest of their sorted digests."""
         digests = sorted(_digest(path) for path in self.paths)
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def blocks(self, names: Sequence[str]) -> Iterator[Table]:
-        """Tables of some of the columns, which together are all rows; rows count within their file. Raises `InputError`
-        for a damaged file, and for one that is not as it was in the first pass."""
+        """Tables of some of the columns, which together have all rows; rows are counted within their file. Raises
+        `InputError` for a damaged file, and for one that changed since the first pass."""
         for path, stamp in zip(self.paths, self._stamps, strict=True):
             yield from _blocks(path, names)
             _check_unchanged(path, stamp)
 
     def row_count(self) -> int:
-        """How many rows there are; raises `RefusedError` for files that do not say it."""
+        """The number of rows; raises `RefusedError` for files that do not store it."""
         for path in self.paths:
             if not is_parquet(path):
-                raise RefusedError(f"{path} is a CSV, whose rows have no numbers; write it as Parquet")
+                raise RefusedError(f"{path} is a CSV, whose rows cannot be addressed by number; write it as Parquet")
         return sum(_about_rows(path) for path in self.paths)
 
     def between(self, names: Sequence[str], low: int, high: int) -> Iterator[Table]:
-        """The rows of the numbers low … high - 1 of Parquet files, as `blocks` gives all."""
+        """The rows low … high - 1 of Parquet files, as tables like those of `blocks`."""
         before = 0
         for path, stamp in zip(self.paths, self._stamps, strict=True):
             count = _about_rows(path)
@@ -111,7 +111,7 @@ class TableFiles:
             before += count
 
     def about_rows(self) -> int:
-        """About how many rows there are: of CSV files by the length of the first lines."""
+        """An estimate of the number of rows: of CSV files from the length of the first lines."""
         return sum(_about_rows(path) for path in self.paths)
 
 
@@ -131,7 +131,7 @@ def _opened(path: Path) -> Any:
 
 
 def _check_unchanged(path: Path, stamp: tuple[int, int]) -> None:
-    """Raise `InputError` for a file that is not as it was."""
+    """Raise `InputError` for a file that has changed."""
     if _stamp(path) != stamp:
         raise InputError(f"{path} was changed while it was read; start again")
 
@@ -180,7 +180,7 @@ def _blocks(path: Path, names: Sequence[str]) -> Iterator[Table]:
 def _parquet_blocks(
     path: Path, names: Sequence[str], low: int = 0, high: float = math.inf
 ) -> Iterator[tuple[int, dict[str, ArrowCells]]]:
-    """The number of the first row, and columns, of a file's rows low … high - 1 some at a time."""
+    """Blocks of a file's rows low … high - 1: the number of the first row, and the columns."""
     opened = open_parquet(path)
     places = [opened.names.index(name) for name in names]
     own = [opened.file.schema_arrow.names[place] for place in places]
@@ -214,7 +214,7 @@ def _csv_blocks(path: Path, names: Sequence[str]) -> Iterator[tuple[int, dict[st
 
 
 def _lines(path: Path, file: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a text file; raises `InputError` for one that is none."""
+    """The lines of a text file; raises `InputError` for a binary one."""
     for number, line in enumerate(file, 1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")

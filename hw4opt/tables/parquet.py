@@ -21,7 +21,7 @@ UNITS = {"s": SECOND, "ms": 10**6, "us": 10**3, "ns": 1}  # in nanoseconds
 
 @dataclass(frozen=True)
 class ArrowCells:
-    """A column of a Parquet file, `pyarrow.ChunkedArray`, as it is stored."""
+    """A stored column of a Parquet file, `pyarrow.ChunkedArray`."""
 
     stored: Any
 
@@ -37,7 +37,7 @@ class ArrowCells:
 
     @cached_property
     def column(self) -> Any:
-        """The column without the shapes in which Arrow keeps a type: extension, dictionary."""
+        """The column with Arrow's extension and dictionary types replaced by the types of their values."""
         import pyarrow as arrow
 
         column = self.stored
@@ -86,7 +86,7 @@ class ArrowCells:
             return ["" if one is None else moment_text(one, times.dates) + mark for one in times.nanoseconds]
         if arrow.types.is_floating(kind):
             return ["" if one is None else str(one) for one in column.cast(arrow.float64()).to_pylist()]
-        if arrow.types.is_boolean(kind):  # as the numbers that they are, so that what is written can be read
+        if arrow.types.is_boolean(kind):  # as numbers, so that a written file can be read again
             return ["" if one is None else str(int(one)) for one in column.to_pylist()]
         if _is_bytes(kind):
             return [
@@ -100,7 +100,7 @@ class ArrowCells:
             OverflowError,
             NotImplementedError,
             arrow.ArrowException,
-        ):  # a value that no Python object holds
+        ):  # a value that Python objects cannot hold
             pass
         try:
             return ["" if one is None else one for one in column.cast(arrow.string()).to_pylist()]
@@ -109,7 +109,7 @@ class ArrowCells:
 
 
 def _is_bytes(kind: Any) -> bool:
-    """Whether the cells are bytes, of text or of anything."""
+    """Whether the cells are bytes or text."""
     from pyarrow import types
 
     tests: list[Callable[[Any], bool]] = [
@@ -135,7 +135,7 @@ def _is_time(kind: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class OpenParquet:
-    """A Parquet file, of which only what stands at its end has been read."""
+    """A Parquet file of which only the footer has been read."""
 
     source: str
     file: Any  # pyarrow.parquet.ParquetFile
@@ -144,7 +144,7 @@ class OpenParquet:
 
 @contextmanager
 def reading(source: str) -> Iterator[None]:
-    """Inside the block, what Arrow raises of a file becomes `InputError`."""
+    """Turn Arrow's exceptions inside the block into `InputError`."""
     from pyarrow import ArrowException
 
     try:
@@ -184,7 +184,7 @@ def parquet_columns(source: str, data: bytes, max_bytes: int) -> dict[str, Arrow
 
 
 def _check_size(source: str, metadata: Any, max_bytes: int) -> None:
-    """Raise `InputError` for a file that unpacks to too much: by its own word, or by a byte for every cell."""
+    """Raise `InputError` for a file that unpacks to too many bytes by its footer, or at one byte per cell."""
     groups = sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
     size = max(groups, metadata.num_rows * metadata.num_columns)
     if size > max_bytes:

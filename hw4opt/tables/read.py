@@ -27,11 +27,11 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and 
 
 @checked
 def read_table(path: str | Path, max_bytes: int = MOST_BYTES) -> Table:
-    """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose sentence names the
+    """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose message names the
     file and its fault.
 
-    max_bytes    that are read: a file that holds more is refused, as are devices and sockets; a FIFO is read as a file
-                 is
+    max_bytes    the largest size read: larger files are refused, and so are devices and sockets; a FIFO is read like a
+                 file
     """
     source = "standard input" if str(path) == STDIN else str(path)
     return parse_table(read_bytes(path, source, max_bytes), source, max_bytes)
@@ -57,7 +57,7 @@ def parse_table(data: bytes, source: str, max_bytes: int = MOST_BYTES) -> Table:
 def read_bytes(path: str | Path, source: str, max_bytes: int, wanted: str = "a CSV or Parquet file") -> bytes:
     """The bytes of a file, `source` in messages, or of standard input for `-`. Raises `InputError`.
 
-    wanted    what the sentences advise to give
+    wanted    what messages advise to give
     """
     try:
         if str(path) == STDIN:
@@ -119,7 +119,7 @@ def _csv_columns(source: str, data: bytes) -> dict[str, list[str]]:
 
 
 def csv_header(source: str, rows: Iterable[list[str]]) -> list[str]:
-    """The names of the columns, from the first row that is not empty. Raises `InputError` where they are none."""
+    """The names of the columns, from the first row that is not empty. Raises `InputError` for a row without names."""
     cells = next(filter(None, rows), None)
     if cells is None:
         raise InputError(f"{source} is empty; give a CSV with a header")
@@ -145,7 +145,7 @@ def _columns(source: str, names: Sequence[str], rows: Iterator[list[str]]) -> di
 
 
 def refuse_width(source: str, width: int, rows: Iterable[list[str]], before: int) -> None:
-    """Raise `InputError` for the first row of another width; `before` rows stand before these."""
+    """Raise `InputError` for the first row with another number of cells; `before` rows precede these."""
     place, count = next((place, len(row)) for place, row in enumerate(rows, before) if len(row) != width)
     said = f"{source} has {count} cells in row {place} and {width} in the header"
     raise InputError(f"{said}; every row needs as many as the header", place)

@@ -1,4 +1,4 @@
-"""Named columns of one length, their cells read as numbers, moments or text."""
+"""Named columns of one length, their cells read as numbers, times or text."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hw4opt.tables.times import Times, parse_times
 from hw4opt.terms.base import Array
 
 MAJORITY_SHARE = 0.5  # share of cells that must be numbers for a column to count as numeric
-SHOWN_CELL_CHARACTERS = 40  # characters of a cell in a sentence
+SHOWN_CELL_CHARACTERS = 40  # characters of a cell in a message
 LONGEST_NAME = 1_000  # characters of a column's name
-SAMPLE_CELLS = 100  # cells that show whether a column of text may hold moments
-# where a number or a date is asked for
+SAMPLE_CELLS = 100  # first cells that show whether a column of text may hold times
+# where a number or a date is expected
 MISSING_WORDS = frozenset(["", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none"])
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d{1,30},\d{1,30}(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
 class Cells(Protocol):
-    """A column: its cells as text (a missing one empty), as numbers (NaN where there is none), and as moments."""
+    """A column: its cells as text (a missing one empty), as numbers (NaN if it holds none), and as times."""
 
     def __len__(self) -> int: ...
     def text(self) -> list[str]: ...
@@ -37,7 +37,7 @@ class Cells(Protocol):
 
 @dataclass(frozen=True)
 class PlainCells:
-    """Text, an array, or any Python objects."""
+    """A column of text, an array, or any Python objects."""
 
     cells: Sequence[Any] | Array
 
@@ -62,13 +62,12 @@ class PlainCells:
 
 
 def is_plain(text: str) -> bool:
-    """Whether what Python takes for a number in this text is one in a CSV, too: no 1_000, and no digits of other
-    scripts."""
+    """Whether a text that Python reads as a number is one in a CSV, too: not 1_000, nor digits of other scripts."""
     return text.isascii() and "_" not in text
 
 
 def number(cell: Any) -> float:
-    """The cell as a number, NaN where it is none."""
+    """The cell as a number, NaN if it is not one."""
     try:
         value = float(cell)
     except (TypeError, ValueError, OverflowError):
@@ -80,8 +79,8 @@ def number(cell: Any) -> float:
 class Table:
     """Named columns of one length. Rows are counted from 0, the header not counted.
 
-    source    what messages call it;  sha256    of the file's bytes, or of the numbers where there is no file
-    first     rows of the file that stand before these
+    source    its name in messages;  sha256    of the file's bytes, or of the numbers if there is no file
+    first     the number of rows before these in the file
     """
 
     columns: Mapping[str, Cells | Sequence[Any] | Array]
@@ -98,7 +97,7 @@ class Table:
         return len(next(iter(self.columns.values()), ()))
 
     def column(self, name: str) -> Cells:
-        """The cells; raises `UnknownNameError`, which names the nearest column."""
+        """The column; raises `UnknownNameError`, which names the nearest column."""
         if name not in self.columns:
             raise UnknownNameError("column", name, self.names)
         cells = self.columns[name]
@@ -109,16 +108,15 @@ class Table:
         return self.column(name).text()
 
     def floats(self, name: str) -> Array:
-        """The column as numbers (n,), NaN where a cell holds none."""
+        """The column as numbers (n,), NaN for a cell without one."""
         if name not in self._floats:
             self._floats[name] = self.column(name).floats()
         return self._floats[name]
 
     def numbers(self, name: str, here: np.ndarray | None = None) -> Array:
-        """The column as finite numbers, shape (n,); raises `InputError` naming column and row of the first cell that is
-        none.
+        """The column as finite numbers, shape (n,); raises `InputError` with column and row of the first other cell.
 
-        here (n,)    the rows that count; others are NaN where they hold no finite number
+        here (n,)    the rows that count; others are NaN if they hold no finite number
         """
         values = self.floats(name)
         finite = np.isfinite(values)
@@ -129,12 +127,12 @@ class Table:
         return np.where(finite, values, np.nan)
 
     def is_numeric(self, name: str) -> bool:
-        """Whether most cells are numbers: a column of text is none, a column of numbers with one 'n/a' is."""
+        """Whether most cells are numbers: a column of numbers with one 'n/a' is numeric."""
         values = self.floats(name)
         return bool(np.isfinite(values).all() or np.count_nonzero(~np.isnan(values)) > MAJORITY_SHARE * len(values))
 
     def times(self, name: str) -> Times:
-        """The column as moments."""
+        """The column as times."""
         return self.column(name).times()
 
     def is_times(self, name: str) -> bool:
@@ -207,13 +205,13 @@ def _complaint(text: str) -> str:
 
 
 def repeated(names: Sequence[str]) -> str | None:
-    """The first name that an earlier one equals, None where all differ."""
+    """The first name that occurs twice, None if all differ."""
     seen: set[str] = set()
     return next((name for name in names if name in seen or seen.add(name)), None)
 
 
 def check_names(source: str, names: Sequence[str]) -> None:
-    """Raise `InputError` for columns of one name, and for a name that no sentence can hold."""
+    """Raise `InputError` for columns of the same name, and for a name that is too long for messages."""
     if (twice := repeated(names)) is not None:
         places = listed([str(place) for place, name in enumerate(names, 1) if name == twice])
         raise InputError(

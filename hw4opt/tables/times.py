@@ -21,9 +21,9 @@ _ISO = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """The moments of a column.
+    """The times in a column.
 
-    nanoseconds   since 1970 in UTC (a time without zone counts as UTC), None where a cell holds no moment
+    nanoseconds   since 1970 in UTC (a time without zone counts as UTC), None where a cell holds no time
     zoned (n,)    whether the cell names its time zone;  dates  whether no cell holds a time of day
     """
 
@@ -36,7 +36,7 @@ class Times:
 
     @property
     def here(self) -> np.ndarray:
-        """(n,) whether the cell holds a moment."""
+        """(n,) whether the cell holds a time."""
         return np.fromiter((one is not None for one in self.nanoseconds), dtype=bool, count=len(self))
 
 
@@ -50,7 +50,7 @@ def parse_times(cells: Iterable[str]) -> Times:
 
 
 def _moment(cell: str) -> tuple[int, bool, bool] | None:
-    """Nanoseconds, whether the zone is named, and whether a time of day is."""
+    """Nanoseconds, and whether the text names a zone and a time of day."""
     match = _ISO.fullmatch(cell.strip())
     if match is None:
         return None
@@ -65,7 +65,7 @@ def _moment(cell: str) -> tuple[int, bool, bool] | None:
 
 
 def moment_text(nanoseconds: int, dates: bool) -> str:
-    """ISO 8601 text of a moment in UTC, of any year; without the time of day for dates."""
+    """ISO 8601 text of a time in UTC, of any year; without the time of day for dates."""
     if dates:
         return str(np.datetime64(nanoseconds // DAY, "D"))
     whole, rest = divmod(nanoseconds, SECOND)

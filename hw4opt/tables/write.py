@@ -1,4 +1,4 @@
-"""Tables as CSV, so that `read_table` reads what was written."""
+"""Tables written as CSV that `read_table` can read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hw4opt.errors import InputError, shortened
 
 
 def write_csv(path: str | Path, names: Sequence[str], columns: Iterable[Sequence[str]]) -> None:
-    """Write columns of text under their names, in UTF-8. A zero byte, which no CSV holds, is written as \\x00.
+    """Write columns of text under their names, in UTF-8. A zero byte, which CSV cannot hold, is written as \\x00.
 
     Raises `InputError` for a cell that is too long to be read again.
     """
@@ -21,7 +21,7 @@ def write_csv(path: str | Path, names: Sequence[str], columns: Iterable[Sequence
 
 
 def write_csv_block(file: TextIO, names: Sequence[str], columns: Iterable[Sequence[str]], header: bool) -> None:
-    """Write rows behind those that an open file has, as `write_csv` does."""
+    """Append rows to an open file, as `write_csv` writes them."""
     names, *columns = map(_without_zero, (names, *columns))
     for name, column in zip(names, columns, strict=True):
         if max(map(len, column), default=0) > csv.field_size_limit():
@@ -43,5 +43,5 @@ def _without_zero(texts: Sequence[str]) -> Sequence[str]:
 
 
 def number_cells(values: Iterable[float | None]) -> list[str]:
-    """Every digit; empty for what is no finite number."""
+    """Numbers with every digit; empty for one that is not finite."""
     return ["" if value is None or not math.isfinite(value) else str(value) for value in values]

@@ -1,4 +1,4 @@
-"""What a term is: the base classes of losses, regularizers and constraints."""
+"""The base classes of losses, regularizers and constraints."""
 
 from hw4opt.terms.acts import Acts, Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import AUTO, Loss, Term

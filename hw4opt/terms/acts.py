@@ -1,5 +1,5 @@
-"""What terms act on: linear functionals of the fit, the rows that they make, of all data and of folds, and the units of
-these rows."""
+"""The functionals that terms act on: linear functionals of the fit, their rows for all data and for folds, and the
+units of these rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from hw4opt.validation.arrays import Array
 class Acts(ABC):
     """The functionals that a term acts on; equal objects share their rows.
 
-    of_data_rows      one row a data row, a fitted value
+    of_data_rows      one row per data row, its fitted value
     of_coefficients   every row is a multiple of one coefficient
-    own_unit          rows are no sums of fitted values: they have a unit of their own
-    between_curves    rows are of several curves that are fitted together; others are of one, and there for each
-    order             rows are changes of f of that order along one sorted x; 0: they are not
+    own_unit          rows are not sums of fitted values and have another unit
+    between_curves    rows involve several curves fitted together; otherwise every curve has its own rows
+    order             rows are differences of f of that order along one sorted x; 0: they are not
     """
 
     of_data_rows: ClassVar[bool] = False
@@ -34,26 +34,26 @@ class Acts(ABC):
 
     @property
     def of_values(self) -> bool:
-        """Whether rows are values of f: a level adds to them."""
+        """Whether rows are values of f, to which a level adds."""
         return self.of_data_rows
 
     @property
     def slope_columns(self) -> tuple[int, ...]:
-        """The columns of x whose slopes must be functionals of the design."""
+        """The columns of x whose slopes the design must have as functionals."""
         return ()
 
     @property
     def suffix(self) -> str:
-        """What a term's label has besides its name."""
+        """The part of a term's label after its name."""
         return ""
 
     @abstractmethod
     def rows(self, points: Points, owner: str) -> RowMap:
-        """The row map; raises `RefusedError` where the design has no such functionals. `owner`: the term in the
-        sentence."""
+        """The row map; raises `RefusedError` if the design has no such functionals. `owner`: the term in the
+        message."""
 
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
-        """The rows of every fold, from those of all data, when the data rows in `held_out` leave."""
+        """The rows of every fold, from those of all data, when the data rows in `held_out` are left out."""
         return FoldRows(rows, None)
 
     def base_rows(self, points: Points) -> slice:
@@ -61,21 +61,21 @@ class Acts(ABC):
         return slice(len(points.base_x))
 
     def violation_unit(self, points: Points, rows: RowMap) -> Array | float:
-        """What turns a row's violation into a change of f over the range of x, (rows,) or one number."""
+        """The factor from a row's violation to a change of f over the range of x, (rows,) or one number."""
         return 1.0
 
     def margin(self, points: Points, rows: RowMap, size: float) -> Array | float:
-        """The row values of a shape whose f changes by `size` over the range of x, (rows,) or one number."""
+        """The row values for an f that changes by `size` over the range of x, (rows,) or one number."""
         return size
 
     def weight_unit(self, points: Points) -> float:
-        """By what a weight of these rows is larger than one of fitted values."""
+        """The ratio of a weight of these rows to one of fitted values."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class Values(Acts):
-    """The fitted values, one row a data row."""
+    """The fitted values, one row per data row."""
 
     of_data_rows: ClassVar[bool] = True
 
@@ -85,7 +85,7 @@ class Values(Acts):
         return RowMap(count, first=0) if points.row_of is None else RowMap(count, index=points.row_of[:, None])
 
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
-        """The rows that stay."""
+        """The rows that are not left out."""
         has = np.ones((len(held_out), rows.count))
         for of_fold, held in zip(has, held_out, strict=True):
             of_fold[held] = 0.0
@@ -103,8 +103,8 @@ class Differences(Acts):
     order: int = 1
 
     def rows(self, points: Points, owner: str) -> RowMap:
-        """N - order rows, each of order + 1 neighbours; none where every function of the design is a polynomial of
-        lower degree."""
+        """N - order rows, each of order + 1 neighbours; none if every function of the design is a polynomial of lower
+        degree."""
         if points.x.shape[1] != 1:
             columns = "give one x column"
             if owner in ("increasing", "decreasing"):
@@ -118,8 +118,8 @@ class Differences(Acts):
         return RowMap(max(len(points.base_x) - self.order, 0), first=0, coef=coef)
 
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
-        """The union of every fold's rows: those that touch a point that is lost give way to rows merged over the points
-        that remain."""
+        """The union of all folds' rows: those that involve a lost point are replaced by rows over the remaining
+        points."""
         size = len(points.base_x)
         windows = [tuple(range(j, j + self.order + 1)) for j in range(max(size - self.order, 0))]
         place = {window: j for j, window in enumerate(windows)}
@@ -135,7 +135,7 @@ class Differences(Acts):
         return FoldRows(RowMap(len(place), index=index, coef=coef), has)
 
     def _rows_of_fold(self, left: np.ndarray, place: dict[tuple[int, ...], int]) -> np.ndarray:
-        """The rows over the points that are left; windows that are new get the next places."""
+        """The rows over the remaining points; new windows get the next indices."""
         width = self.order + 1
         mine = np.empty((0, width), dtype=int)
         if len(left) > self.order:
@@ -145,13 +145,13 @@ class Differences(Acts):
         return np.concatenate([mine[~merged, 0], np.array(rows, dtype=int)])
 
     def violation_unit(self, points: Points, rows: RowMap) -> Array | float:
-        """The range of x, over the row's own step where the order is 1."""
+        """The range of x, divided by the row's step for order 1."""
         x = points.base_x[:, 0]
         width = float(x[-1] - x[0])
         return width if self.order > 1 else width / self._reach(x, rows)
 
     def margin(self, points: Points, rows: RowMap, size: float) -> Array | float:
-        """A line or parabola that changes by `size` over the range of x."""
+        """The values for a line or parabola that changes by `size` over the range of x."""
         x = points.base_x[:, 0]
         return size * self._reach(x, rows) / float(x[-1] - x[0]) ** self.order
 
@@ -182,7 +182,7 @@ class Slope(Acts):
         return f":column={self.column}"
 
     def rows(self, points: Points, owner: str) -> RowMap:
-        """One row a base point."""
+        """One row per base point."""
         if self.column not in points.slopes:
             count = points.x.shape[1]
             raise InputError(
@@ -192,7 +192,7 @@ class Slope(Acts):
         return RowMap(size, first=size * (1 + points.slopes.index(self.column)))
 
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
-        """A slope leaves with the last data row at its point."""
+        """A slope is left out with the last data row at its point."""
         every = np.arange(rows.count)
         return FoldRows(rows, np.stack([np.isin(every, points_left(points, held)) for held in held_out]).astype(float))
 
@@ -206,8 +206,8 @@ class Slope(Acts):
 
 @dataclass(frozen=True)
 class Coefficients(Acts):
-    """The coefficients of a linear design (the intercept excluded): of the columns as the design measures them, or of
-    the raw ones."""
+    """The coefficients of a linear design (the intercept excluded), in the design's units of the columns, or in raw
+    units."""
 
     of_coefficients: ClassVar[bool] = True
     own_unit: ClassVar[bool] = True

@@ -1,7 +1,7 @@
 """Base classes of terms.
 
-A term is a closed convex function f of a vector z, with four faces: `value`, `prox`, `conjugate`, and `model`, its
-cvxpy expression, which is written by hand so that it can contradict the other three.
+A term is a closed convex function f of a vector z, in four forms: `value`, `prox`, `conjugate`, and `model`, its
+cvxpy expression, written independently so that it checks the other three.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from hw4opt.validation.arrays import Array
 
 EPS = float(np.finfo(float).eps)
 FITTED_VALUES = Values()
-AUTO = "auto"  # in place of a number: a parameter that follows the data
+AUTO = "auto"  # in place of a number: the parameter is taken from the data
 
 
 class Term(ABC):
     """A convex function of a vector: a frozen dataclass whose fields are its parameters.
 
-    name     what it is called in sentences, hyper-parameters and model files; of the classes in this package's folders,
-             the name of the file, which is the name on the command line
-    usage    what help texts show of it; "": the name with the parameters' defaults
+    name     in messages, hyper-parameters and model files; for the classes in this package's folders, the name of the
+             file and on the command line
+    usage    its form in help texts; "": the name with the parameters' defaults
     """
 
     name: ClassVar[str] = ""
@@ -34,18 +34,17 @@ class Term(ABC):
 
     @property
     def label(self) -> str:
-        """What tells the term from others of its name in a problem: the name, and the x column where it acts along one
-        of several."""
+        """The name that is unique in a problem: the class's name, and the x column if it acts along one of several."""
         return self.name + self.acts.suffix
 
     @property
     def wording(self) -> str:
-        """What sentences call it: the label, but of terms that no user gave by their name."""
+        """Its name in messages: the label, or a description for terms that no user gave."""
         return self.label
 
     @property
     def acts(self) -> Acts:
-        """Which linear functionals of the fit the term acts on."""
+        """The linear functionals of the fit that the term acts on."""
         return FITTED_VALUES
 
     @abstractmethod
@@ -62,11 +61,11 @@ class Term(ABC):
 
     @abstractmethod
     def model(self, cp: Any, z: Any) -> Any:
-        """The cvxpy face, one entry per row (`cp` is the cvxpy module); for a constraint, the list of cvxpy
+        """The cvxpy expression, one entry per row (`cp` is the cvxpy module); for a constraint, the list of cvxpy
         constraints."""
 
     def in_units(self, size: float) -> tuple[float, Term] | None:
-        """(c, g) with f(size z) = c g(z), g of the same kind: how a cvxpy model is written in units of its data.
+        """(c, g) with f(size z) = c g(z), g of the same kind, used to write a cvxpy model in units of its data.
 
         None: not known.
         """
@@ -85,15 +84,15 @@ class Loss(Term):
 
     @property
     def curves(self) -> tuple[Loss, ...]:
-        """The losses of the curves that are fitted together, the lowest curve first; of most losses, itself alone.
+        """The losses of the curves that are fitted together, the lowest curve first; for most losses, only itself.
 
-        Faces of a loss of several curves act on z of shape (curves · n,), curve after curve.
+        The functions of a loss of several curves take z of shape (curves · n,), curve after curve.
         """
         return (self,)
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """What tells several curves apart; () of one."""
+        """The levels of several curves; () for one."""
         return ()
 
     @abstractmethod

@@ -19,9 +19,9 @@ from hw4opt.validation.frozen import set_fields
 
 @dataclass(frozen=True)
 class OnComponent(Acts):
-    """The functionals of one component of a sum, as `inner` has them where that component is the whole design."""
+    """The functionals of one component of a sum: those of `inner` for a design of that component alone."""
 
-    own_unit: ClassVar[bool] = True  # its values are no fitted values
+    own_unit: ClassVar[bool] = True  # its values are not fitted values
 
     component: str
     inner: Acts
@@ -35,7 +35,7 @@ class OnComponent(Acts):
         return self.inner.suffix
 
     def rows(self, points: Points, owner: str) -> RowMap:
-        """Those of the component, at its place among the functionals."""
+        """The component's functionals, at their place among all."""
         part, first = points.component(self.component)
         return self.inner.rows(part, owner).moved(first)
 
@@ -64,7 +64,7 @@ class OnComponent(Acts):
 class ComponentTerm(PiecewiseQuadratic):
     """A regularizer or constraint of one component of a sum: `term`, on the functionals of that component.
 
-    Its label is that of the term behind the component's name: dose.tv.
+    Its label is the component's name and the term's label: dose.tv.
     """
 
     name: ClassVar[str] = "component"
@@ -82,7 +82,7 @@ class ComponentTerm(PiecewiseQuadratic):
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """Those of the term; none of a ridge, which has no rows."""
+        """The tables of the term; none for a ridge, which has no rows."""
         return self.term.tables if isinstance(self.term, PiecewiseQuadratic) else ()
 
     def in_units(self, size: float) -> tuple[float, ComponentTerm] | None:
@@ -94,5 +94,5 @@ class ComponentTerm(PiecewiseQuadratic):
 
 
 def own_term(term: Term) -> Term:
-    """The term itself, of a component's as of any other."""
+    """The term itself; for a term of a component, the inner one."""
     return term.term if type(term) is ComponentTerm else term

@@ -1,4 +1,4 @@
-"""The set lower ≤ z ≤ upper, whatever z is: what bounds have in common."""
+"""The set lower ≤ z ≤ upper, the base class of bounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hw4opt.validation.arguments import check_parameter, is_finite, is_number
 
 @dataclass(frozen=True)
 class Interval(PiecewiseQuadratic):
-    """lower ≤ z ≤ upper, either bound left out; raises `InputError` for bounds that leave nothing."""
+    """lower ≤ z ≤ upper, one bound may be missing; raises `InputError` for bounds that conflict, or for none."""
 
     lower: float = -math.inf
     upper: float = math.inf

@@ -7,12 +7,12 @@ Both are one-parameter exponential families (McCullagh and Nelder 1989, ch. 2): 
     zero-truncated    y = 1, 2, …    c(z) = log((exp μ - 1)/μ)             mean μ/(1 - exp -μ),  variance mean (1 + μ -
                       mean)
 
-A law gives `cumulant` c, `rise` c' (the mean above the least count), `variance` c'', the `inverse` of c', the
-`conjugate` c*, and what c(z) + c*(m) - z m is (`divergence`), each to nearly full relative precision.
+A law has `cumulant` c, `rise` c' (the mean less the least count), `variance` c'', the `inverse` of c', the `conjugate`
+c*, and `divergence` c(z) + c*(m) - z m, each to nearly full relative precision.
 
 With t = μ/2, the second is c = t + log(sinh t/t), c' = t + (t coth t - 1), c'' = c' + 1 - (t/sinh t)²: sums of positive
-parts, each of them from its series where t is small. So c''/c' lies in [1, 1.234], Newton's method on log c' = log m
-contracts from any start, and |z - z*| is no more than what log c' lacks. (Johnson, Kemp and Kotz 2005, §4.10.)
+parts, each computed from its series where t is small. So c''/c' lies in [1, 1.234], Newton's method on log c' = log m
+contracts from any start, and |z - z*| is at most the error of log c'. (Johnson, Kemp and Kotz 2005, §4.10.)
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import numpy as np
 
 from hw4opt.terms.base import Array
 
-MAX_SERIES_T = 1.0  # t up to which series stand for what would cancel
+MAX_SERIES_T = 1.0  # t up to which series replace differences that would cancel
 SERIES_ORDERS = range(1, 11)  # n of the terms t²ⁿ/(2n + 1)!
-MAX_SERIES_RATIO = 1e-3  # |m/μ - 1| up to which the divergence of Poisson's law comes from its series,
-MAX_LOG_RATIO = 0.5  # … and up to which from that ratio, and beyond from the logarithms themselves
+MAX_SERIES_RATIO = 1e-3  # |m/μ - 1| up to which the divergence of Poisson's law is computed from its series,
+MAX_LOG_RATIO = 0.5  # … and up to which from that ratio; beyond, from the logarithms
 MAX_INTEGRAL_RATIO = 0.25  # |m/c' - 1| up to which the divergence is an integral from one parameter to the other
-NEGLIGIBLE_DECAY_T = 350.0  # t from which on exp(-2 t) is nothing beside 1
-INVERSE_STEPS = 30  # of Newton's method, at most
+NEGLIGIBLE_DECAY_T = 350.0  # t from which exp(-2 t) is negligible relative to 1
+INVERSE_STEPS = 30  # largest number of Newton steps
 QUADRATURE_NODES = 6  # of Gauss's rule
 
 
@@ -68,7 +68,7 @@ class Law(ABC):
 
     @abstractmethod
     def divergence(self, z: Array, m: Array, lacking: Array) -> Array:
-        """c(z) + c*(m) - z m, m ≥ 0, with lacking = m - c'(z) given to more digits than the difference would have."""
+        """c(z) + c*(m) - z m, m ≥ 0, with lacking = m - c'(z) given more accurately than by subtraction."""
 
 
 class PoissonLaw(Law):
@@ -94,7 +94,7 @@ class PoissonLaw(Law):
         return np.where(m > 0, m * np.log(np.where(m > 0, m, 1.0)), 0.0) - m
 
     def divergence(self, z: Array, m: Array, lacking: Array) -> Array:
-        """μ - m + m log(m/μ): from m/μ - 1, so that nothing of the size of the counts cancels."""
+        """μ - m + m log(m/μ), from m/μ - 1, so that no terms of the size of the counts cancel."""
         z, m, lacking = np.broadcast_arrays(z, m, lacking)
         mean = self.cumulant(z)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -150,11 +150,11 @@ class ZeroTruncatedLaw(Law):
         return np.where(m > 0, m * np.where(m > 0, z, 0.0) - self.cumulant(z), 0.0)
 
     def divergence(self, z: Array, m: Array, lacking: Array) -> Array:
-        """An integral near by, the parts of c far off.
+        """An integral if m is near c'(z), else the sum over the parts of c.
 
-        With z' = z + δ, c'(z') = m, the divergence is ∫₀^δ s c''(z + s) ds. Near by, δ comes from δ ∫₀¹ c''(z + s δ) ds
-        = lacking, and both integrals from Gauss's rule, in which nothing cancels; else it is that of the parts of c,
-        whose divergences are positive, too.
+        With z' = z + δ, c'(z') = m, the divergence is ∫₀^δ s c''(z + s) ds. If m is near, δ is computed from
+        δ ∫₀¹ c''(z + s δ) ds = lacking, and both integrals by Gauss's rule, without cancellation; else the divergences
+        of the parts of c, which are positive, are added.
         """
         z, m, lacking = np.broadcast_arrays(z, m, lacking)
         rise = self.rise(z)
@@ -236,5 +236,5 @@ def _variance_part(t: Array) -> Array:
 
 
 def _decay(t: Array) -> Array:
-    """exp(-2 t), next to nothing for large t."""
+    """exp(-2 t), without underflow for large t."""
     return np.exp(-2 * np.minimum(t, NEGLIGIBLE_DECAY_T))

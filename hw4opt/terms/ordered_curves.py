@@ -1,4 +1,4 @@
-"""The order of several curves that are fitted together."""
+"""The order constraint of several curves that are fitted together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hw4opt.terms.row_map import NEIGHBOURS, RowMap
 
 @dataclass(frozen=True)
 class CurveSteps(Acts):
-    """f_{l+1} - f_l at the base points, pair of neighbouring curves after pair."""
+    """f_{l+1} - f_l at the base points, for one pair of adjacent curves after the other."""
 
     between_curves: ClassVar[bool] = True
     curves: int
@@ -29,7 +29,7 @@ class CurveSteps(Acts):
         return RowMap(len(lower), index=np.column_stack([lower, lower + points.curve_rows]), coef=coef)
 
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
-        """The rows of a point leave with the last data row there."""
+        """The rows of a point are left out with the last data row there."""
         every = np.arange(len(points.base_x))
         has = np.stack([np.isin(every, points_left(points, held)) for held in held_out]).astype(float)
         return FoldRows(rows, np.tile(has, self.curves - 1))

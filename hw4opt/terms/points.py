@@ -1,4 +1,4 @@
-"""What the rows of a term depend on, and the rows that folds have."""
+"""The data that a term's rows depend on, and the rows of folds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Points(Protocol):
-    """What the rows of a term depend on, as `Design` has it.
+    """The data that a term's rows depend on, provided by `Design`.
 
-    Functionals are counted: values at `base_x`, the slopes there by column, what was appended, the coefficients.
+    The order of functionals: values at `base_x`, slopes there by column, appended ones, coefficients.
     """
 
     @property
@@ -44,12 +44,12 @@ class Points(Protocol):
         ...
 
     def component(self, name: str) -> tuple[Points, int]:
-        """What a component of a sum depends on, and the first of its functionals."""
+        """The same for one component of a sum, and the first of its functionals."""
         ...
 
     @property
     def curve_rows(self) -> int:
-        """How many functionals there are of each curve."""
+        """The number of functionals of each curve."""
         ...
 
     @property
@@ -59,7 +59,7 @@ class Points(Protocol):
 
     @property
     def polynomial_degree(self) -> int | None:
-        """The degree of the polynomials that the design's functions are, None where they are not."""
+        """The degree of the design's functions as polynomials, None if they are not polynomials."""
         ...
 
     @property

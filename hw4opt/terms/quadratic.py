@@ -35,7 +35,7 @@ class Table:
         return Table(quadratic, self.linear, low, high)
 
     def slope(self, z: Array, side: int = 0) -> Array:
-        """f'(z): the maximizing u; at a kink of a linear piece the lower (side = -1) or upper (side = +1) end."""
+        """f'(z): the maximizing u; at a breakpoint, the lower (side = -1) or upper (side = +1) end of ∂f(z)."""
         v = z - self.linear
         if self.quadratic > 0:
             return np.clip(v / self.quadratic, self.low, self.high)
@@ -62,7 +62,7 @@ class PiecewiseQuadratic(Term):
     @property
     @abstractmethod
     def tables(self) -> tuple[Table, ...]:
-        """The tables whose functions add up to f."""
+        """The tables whose functions sum to f."""
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 0.0) -> Array:
         """f of each row."""
@@ -93,7 +93,7 @@ class PiecewiseQuadratic(Term):
             return (v + sum(table.linear / table.quadratic for table in self.tables)) / slope
         below = a * kinks + sum(table.slope(kinks, -1) for table in self.tables)
         above = a * kinks + sum(table.slope(kinks, +1) for table in self.tables)
-        first = np.searchsorted(above, v, side="left")  # the kinks whose whole jump lies below v
+        first = np.searchsorted(above, v, side="left")  # the breakpoints whose whole jump lies below v
         at_kink = np.searchsorted(below, v, side="right") > first
         ends = np.concatenate([[-np.inf], kinks, [np.inf]])
         middles = np.concatenate([[kinks[0] - 1], (kinks[1:] + kinks[:-1]) / 2, [kinks[-1] + 1]])

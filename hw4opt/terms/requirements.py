@@ -18,7 +18,7 @@ def class_fault(kind: type) -> str | None:
         return f"the class {kind.__name__} lacks {_and(missing)}"
     settings: Any = getattr(kind, "__dataclass_params__", None)
     if settings is None or not settings.frozen:
-        return f"the class {kind.__name__} is no frozen dataclass; put @dataclass(frozen=True) above it"
+        return f"the class {kind.__name__} is not a frozen dataclass; put @dataclass(frozen=True) above it"
     name: Any = getattr(kind, "name", "")
     if not name:
         return (
@@ -30,8 +30,7 @@ def class_fault(kind: type) -> str | None:
 
 
 def term_fault(term: Term) -> str | None:
-    """Why a term cannot be one of a problem, in a sentence; None if it can. The ridge, which needs neither, is not
-    asked."""
+    """The reason why a problem cannot have the term; None if it can. The ridge, which needs neither, is not checked."""
     if isinstance(term, Smooth):
         return None
     if isinstance(term, Loss) and len(term.curves) > 1:

@@ -27,7 +27,7 @@ class RowMap:
     coef: Array | None = None
 
     def moved(self, by: int) -> RowMap:
-        """The same rows of base points that stand `by` places later."""
+        """The same rows for base points that come `by` places later."""
         if self.index is not None:
             return replace(self, index=self.index + by)
         return replace(self, first=(self.first or 0) + by)
@@ -53,7 +53,7 @@ class RowMap:
 
     @cached_property
     def is_difference(self) -> bool:
-        """Whether every row is that of two neighbours, the second less the first."""
+        """Whether every row is the difference of two neighbours, the second less the first."""
         return self.coef is not None and self.coef.strides[0] == 0 and self.coef[:1].tolist() == [[-1.0, 1.0]]
 
     @cached_property
@@ -63,11 +63,12 @@ class RowMap:
 
     @property
     def width(self) -> int:
-        """How many base points a row touches."""
+        """The number of base points per row."""
         return 1 if self.coef is None else self.coef.shape[1]
 
     def stacked(self, copies: int, size: int, order: np.ndarray) -> RowMap:
-        """The rows on each of several copies of `size` base points; `order` is that of their places copy by copy."""
+        """The rows on each of several copies of `size` base points; `order` is the order of their indices copy by
+        copy."""
         copy, row = np.divmod(order, self.count)
         index = self.index
         if index is None:
@@ -99,7 +100,7 @@ class RowMap:
 def difference_coefficients(x: Array, order: int, windows: np.ndarray | None = None) -> Array:
     """(m, order + 1) coefficients of row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (Tibshirani 2014).
 
-    `windows` (m, order + 1) names the points of each row; left out, they are consecutive.
+    `windows` (m, order + 1) are the points of each row; default: consecutive.
     """
     count = max(len(x) - order, 0) if windows is None else len(windows)
     if order == 1:

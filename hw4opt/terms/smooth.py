@@ -1,5 +1,4 @@
-"""Twice differentiable losses, given by their values and derivatives row by row, and those of them that are
-likelihoods."""
+"""Twice differentiable losses, given by values and derivatives of each row, and likelihoods."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 from hw4opt.terms.base import Loss
 from hw4opt.validation.arrays import Array, broadcast, real_array
 
-FENCHEL_ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
+FENCHEL_ROUNDING = 1e-12  # of z u and f: the rounding of a Fenchel-Young slack of 0
 
 
 class Smooth(Loss):
@@ -24,7 +23,7 @@ class Smooth(Loss):
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
     steepening: ClassVar[bool] = (
-        False  # whether f'' never falls as z rises: then no Newton step down is too long for a row
+        False  # whether f'' is nondecreasing in z: then no Newton step downwards is too long for a row
     )
 
     @property
@@ -41,7 +40,7 @@ class Smooth(Loss):
         """f''(z) of each row."""
 
     def derivatives(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
-        """f, f' and f'' of each row, for losses whose three have work in common."""
+        """f, f' and f'' of each row, computed together."""
         return self.pointwise(z, y), self.gradient(z, y), self.curvature(z, y)
 
     @abstractmethod
@@ -54,14 +53,14 @@ class Smooth(Loss):
 
     @abstractmethod
     def check_targets(self, y: Array) -> Array:
-        """The targets in the form the formulas use, or `InputError`."""
+        """The targets in the form that the formulas use; raises `InputError`."""
 
     def guess(self, y: Array) -> Array:
         """z near which each row's loss is small: where Newton's method starts."""
         return np.zeros_like(y)
 
     def slack(self, z: Array, u: Array, y: Array) -> Array:
-        """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite where it is negative: then f* is not f's
+        """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite if it is negative, since f* is then not f's
         conjugate."""
         value = self.pointwise(z, y)
         each_row = value + self.conjugate_pointwise(u, y) - z * u
@@ -72,7 +71,7 @@ class Smooth(Loss):
         return self.slack(z, np.zeros_like(z), y)
 
     def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
-        """What rounding may do to `slack` beyond its own last digit: of f(z) + f*(u) - z u, that of its three parts."""
+        """A bound of the rounding of `slack` beyond its last digit: that of the three parts of f(z) + f*(u) - z u."""
         return 4 * np.finfo(float).eps * (np.abs(z * u) + np.abs(self.pointwise(z, y)))
 
     @abstractmethod
@@ -85,7 +84,7 @@ class Smooth(Loss):
         return float(self.conjugate_pointwise(real_array("u", u), real_array("y", y)).sum())
 
     def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
-        """argmin f(z) + (z - v)²/(2 step): z + step f'(z) = v by Newton inside a shrinking bracket."""
+        """argmin f(z) + (z - v)²/(2 step): z + step f'(z) = v by Newton's method inside a shrinking bracket."""
         v, y, step = broadcast(v=v, y=y, step=step)
         pull = step * self.gradient(v, y)
         low, high = np.minimum(v, v - pull), np.maximum(v, v - pull)
@@ -102,16 +101,14 @@ class Smooth(Loss):
 
 
 class Likelihood(Smooth):
-    """A smooth loss that is minus a log-likelihood of the targets, up to what no fit can change.
+    """A smooth loss that is minus a log-likelihood of the targets, up to a constant.
 
-    Fits by it have a log-likelihood, a deviance, a dispersion, standard errors and means.
+    Its fits have a log-likelihood, a deviance, a dispersion, standard errors and means.
     """
 
-    existence: ClassVar[bool] = (
-        False  # whether a fit without ridge first settles that a maximum of the likelihood exists
-    )
-    expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
-    classifies: ClassVar[bool] = False  # whether the targets are labels of classes, which have no interval
+    existence: ClassVar[bool] = False  # whether a fit without ridge first checks that the likelihood has a maximum
+    expected: ClassVar[str] = "mean of"  # the meaning of `mean`, in words
+    classifies: ClassVar[bool] = False  # whether the targets are class labels, which have no intervals
 
     @abstractmethod
     def mean(self, z: Array) -> Array:
@@ -122,18 +119,17 @@ class Likelihood(Smooth):
         return y
 
     def without_offset(self, y: Array, offset: Array) -> Array:
-        """The targets, on the scale of `mean`, as an offset of 0 would have them."""
+        """The targets on the scale of `mean`, for an offset of 0."""
         return self.observed(y)
 
     def normalizer(self, y: Array) -> Array:
-        """What each row's log-likelihood has besides minus the loss, whatever z is: the log-likelihood is -(loss +
-        normalizer)."""
+        """The constant of each row's log-likelihood, which is -(loss + normalizer)."""
         return np.zeros_like(y)
 
     def least(self, y: Array) -> Array:
-        """Minus the log-likelihood that each row has at its best z: that of any z is -(excess + least)."""
+        """Minus the largest log-likelihood of each row over z; at any z it is -(excess + least)."""
         return self.normalizer(y) - self.conjugate_pointwise(np.zeros_like(y), y)
 
     def deviance(self, z: Array, y: Array) -> Array:
-        """Twice the log-likelihood that each row falls short of its best possible one."""
+        """Twice the largest log-likelihood of each row less that at z."""
         return 2 * self.excess(z, y)

@@ -1,1 +1,1 @@
-"""What arguments may be, and arrays in the form that formulas use."""
+"""Checks of arguments, and arrays converted for use in formulas."""

@@ -1,4 +1,4 @@
-"""What a scalar argument may be: one rule for every public callable, read off its annotations."""
+"""Checks of scalar arguments: one rule for every public callable, taken from its annotations."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 
 from hw4opt.errors import LONGEST_TEXT, InputError, shown
 
-MAX_WHOLE_NUMBER_DIGITS = 18  # of a whole number in a text: all of them fit into 64 bits
+MAX_WHOLE_NUMBER_DIGITS = 18  # of a whole number in a text: every such number fits into 64 bits
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Rule = tuple[str, Callable[[Any], bool]]  # in words, and whether a value fits
+Rule = tuple[str, Callable[[Any], bool]]  # in words, and the test of a value
 RealNumber = int | float | np.integer[Any] | np.floating[Any]
 
 
@@ -26,7 +26,7 @@ NUMBERS = (int, float, np.integer, np.floating)
 
 
 def is_number(value: object) -> TypeGuard[RealNumber]:
-    """Whether this is one real number that a double holds; infinite is one, NaN and a bool are none."""
+    """Whether this is a real number that a double holds: infinite numbers are accepted, NaN and bool are not."""
     if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, NUMBERS):
         return False
     try:
@@ -36,13 +36,13 @@ def is_number(value: object) -> TypeGuard[RealNumber]:
 
 
 def is_finite(value: object) -> TypeGuard[RealNumber]:
-    """Whether this is one finite real number."""
+    """Whether this is a finite real number."""
     return is_number(value) and bool(abs(value) < math.inf)
 
 
 def whole_of(text: str) -> int | None:
-    """The whole number, 0 or more, that a text of decimal digits says; None for any other text, and for one of more
-    than 18 digits."""
+    """The whole number, 0 or more, that a text of decimal digits stands for; None for any other text, and for more than
+    18 digits."""
     short = len(text.lstrip("0")) <= MAX_WHOLE_NUMBER_DIGITS and len(text) <= LONGEST_TEXT
     return int(text) if short and text.isdecimal() else None
 
@@ -81,10 +81,10 @@ def check_word(name: str, value: object, known: Iterable[str]) -> None:
 
 
 def check_argument(name: str, value: object, annotation: str, namespace: Mapping[str, Any]) -> None:
-    """Raise `InputError` for a value that is not of the annotated kind; kinds that have no rule here take anything.
+    """Raise `InputError` for a value that is not of the annotated kind; kinds without a rule here accept anything.
 
     bool, int, float, str, a path, None, a class, a Sequence and what it holds, a Mapping and its keys, a Callable, and
-    their unions. A float is any real number, infinite ones included; a whole number is no bool.
+    their unions. A float is any real number, infinite ones included; a bool is not a whole number.
     """
     _check(name, value, _rule_of(annotation, namespace))
 
@@ -95,7 +95,7 @@ def _check(name: str, value: object, rule: Rule | None) -> None:
 
 
 def _rule_of(annotation: str, namespace: Mapping[str, Any]) -> Rule | None:
-    """The rule of a union; None if one of its members has none: then it takes anything."""
+    """The rule of a union; None, which accepts anything, if one of its members has none."""
     rules = [_rule(word, namespace) for word in _union(annotation)]
     known = [rule for rule in rules if rule is not None]
     if len(known) < len(rules):
@@ -137,7 +137,7 @@ def check_fields(record: Any) -> None:
         check_argument(item.name, getattr(record, item.name), str(item.type), namespace)
 
 
-NAME_BYTES = 255  # of a file or folder: what file systems take
+NAME_BYTES = 255  # of a file or folder: the limit of common file systems
 
 
 def _is_path(value: str | os.PathLike[Any]) -> bool:
@@ -170,7 +170,7 @@ RULES: dict[str, Rule] = {
 
 @functools.cache
 def _union(annotation: str) -> tuple[str, ...]:
-    """The members of a union: what stands between bars outside brackets."""
+    """The members of a union: the parts between bars outside brackets."""
     words, depth = [""], 0
     for letter in annotation.replace(" ", ""):
         depth += (letter == "[") - (letter == "]")

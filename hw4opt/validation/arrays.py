@@ -1,4 +1,4 @@
-"""What an array may be, for every public callable: real, finite numbers, copied and written by nobody."""
+"""Checks of arrays for every public callable: real, finite numbers, copied and read-only."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, n
 def real_array(name: str, values: ArrayLike) -> Array:
     """The values as float64, in any number of dimensions; finite or not.
 
-    Taken: what NumPy makes an array of numbers (lists, data frames, tensors), bool as 0 and 1, a masked array without
-    masked values, complex numbers without imaginary parts. Refused with `InputError`: masked values, imaginary parts,
-    dates and time differences, text, None, ragged lists, sparse matrices, integers beyond a double, and whatever is no
-    array.
+    Accepted: whatever NumPy converts to an array of numbers (lists, data frames, tensors), bool as 0 and 1, a masked
+    array without masked values, complex numbers without imaginary parts. Raises `InputError` for masked values,
+    imaginary parts, dates and time differences, text, None, ragged lists, sparse matrices, integers beyond a double,
+    and for anything that is not an array.
     """
     if type(values) is np.ndarray and values.dtype == np.float64:
         return values
@@ -35,13 +35,13 @@ def real_array(name: str, values: ArrayLike) -> Array:
         array = np.asarray(_unmasked(name, raw) if isinstance(raw, np.ma.MaskedArray) else raw)
     except InputError:
         raise
-    except Exception as error:  # a ragged list, or whatever a foreign object raises
+    except Exception as error:  # a ragged list, or whatever an object of another library raises
         raise InputError(f"{name} does not hold numbers: {_first_line(error)}") from error
     return _as_float(name, array, values)
 
 
 def finite_array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = np.array) -> Array:
-    """A finite copy that nobody writes to. Raises `InputError` as `real_array` does."""
+    """A finite, read-only copy. Raises `InputError` as `real_array` does."""
     array = real_array(name, values)
     array = copy(array) if array.ndim == 2 else np.array(array)
     if not np.isfinite(array).all():
@@ -52,7 +52,7 @@ def finite_array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = 
 
 
 def finite_column(name: str, values: ArrayLike, rows: int) -> Array:
-    """A finite vector of so many numbers that nobody writes to; raises `InputError`."""
+    """A finite, read-only vector of length `rows`; raises `InputError`."""
     array = finite_array(name, values)
     if array.shape != (rows,):
         raise InputError(f"{name} has shape {array.shape}; it needs one entry per row, {(rows,)}")
@@ -60,7 +60,7 @@ def finite_column(name: str, values: ArrayLike, rows: int) -> Array:
 
 
 def broadcast(**values: ArrayLike) -> list[Array]:
-    """The arrays in one common shape; raises `InputError`, as `real_array` does, and for shapes that have none."""
+    """The arrays broadcast to one shape; raises `InputError` as `real_array` does, and for incompatible shapes."""
     arrays = [real_array(name, one) for name, one in values.items()]
     try:
         return list(np.broadcast_arrays(*arrays))
@@ -70,7 +70,7 @@ def broadcast(**values: ArrayLike) -> list[Array]:
 
 
 def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
-    """Labels of any one kind, one per row, as numbers from 0; raises `InputError` for a missing label (None, NaN, NaT,
+    """Labels of one kind, one per row, as numbers from 0; raises `InputError` for a missing label (None, NaN, NaT,
     masked)."""
     if isinstance(labels, np.ma.MaskedArray):
         labels = _unmasked(name, labels)
@@ -98,7 +98,7 @@ def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
 
 
 def read_only(value: Any) -> Any:
-    """The value, with every array in it locked: arrays, and those in tuples, lists and mappings."""
+    """The value with its arrays made read-only, also those in tuples, lists and mappings."""
     if isinstance(value, np.ndarray):
         value.setflags(write=False)
     elif isinstance(value, Mapping):
@@ -110,14 +110,14 @@ def read_only(value: Any) -> Any:
 
 
 class ReadOnly:
-    """A record whose arrays stay locked when it is copied or unpickled, which NumPy's own copies do not."""
+    """A record whose arrays stay read-only when it is copied or unpickled; NumPy's own copies are writable."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(read_only(state))
 
 
 def check_gram(x: Array) -> None:
-    """Raise `InputError` for a matrix that is no Gram matrix: not square, not symmetric or not positive
+    """Raise `InputError` for a matrix that is not a Gram matrix: not square, not symmetric or not positive
     semidefinite."""
     if x.shape[0] != x.shape[1]:
         raise InputError(f"a precomputed kernel needs the Gram matrix (n, n); x has shape {x.shape}")
@@ -129,7 +129,7 @@ def check_gram(x: Array) -> None:
 
 
 def _without_masks(name: str, values: Any) -> Any:
-    """A list, or the masked array that it makes if it holds masked arrays: NumPy's arrays of lists forget the masks."""
+    """A list, or a masked array if the list holds masked arrays: NumPy would drop the masks."""
     kinds = set(map(type, values))
     if kinds & {list, tuple}:
         kinds |= set(map(type, chain.from_iterable(row for row in values if isinstance(row, list | tuple))))
@@ -169,7 +169,7 @@ def _as_float(name: str, array: Array, values: Any) -> Array:
 
 
 def _of_objects(name: str, array: Array) -> Array:
-    """Numbers among Python objects (decimals, or integers that no NumPy integer holds)."""
+    """The numbers of an array of Python objects (decimals, or integers too large for NumPy's)."""
     kinds = set(map(type, array.flat))
     no_numbers = str | bytes | complex | np.complexfloating | np.ndarray | Iterable
     if kinds & {type(None), type(np.ma.masked)} or any(issubclass(kind, no_numbers) for kind in kinds):
@@ -183,7 +183,7 @@ def _of_objects(name: str, array: Array) -> Array:
 
 
 def _no_number(name: str, array: Array) -> InputError:
-    """The sentence on the first cell that is no number, or on text that says one."""
+    """The message on the first cell that is not a number, or that is a number given as text."""
     cells = list(zip(np.ndindex(array.shape), array.flat, strict=True))
     place, cell = next((pair for pair in cells if not _says_number(pair[1])), cells[0])
     cell = cell.item() if isinstance(cell, np.generic) else cell

@@ -1,5 +1,5 @@
-"""How frozen records are filled where their constructor takes more kinds of values than their fields hold, and how they
-keep what they compute."""
+"""Setting fields of frozen records whose constructors accept more kinds of values than the fields hold, and caching
+what they compute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING or sys.version_info >= (3, 12):
 else:
 
     class cached_property(functools.cached_property):  # noqa: N801 (as in functools)
-        """That of Python 3.12: without the lock of 3.11, which takes longer than most of what is kept here."""
+        """`functools.cached_property` as in Python 3.12: without the lock of 3.11, which is slower than most values."""
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
             if instance is None:
@@ -24,12 +24,12 @@ else:
 
 
 def set_fields(record: object, **values: object) -> None:
-    """Set fields of a frozen record that is being made, or a cached value of it."""
+    """Set fields, or a cached value, of a frozen record that is being constructed."""
     vars(record).update(values)
 
 
 def unchecked(kind: type[Record], **values: object) -> Record:
-    """A record of values that were checked before: its constructor, which would check them again, is not called."""
+    """A record of values that are already checked, made without calling its constructor."""
     record = kind.__new__(kind)
     set_fields(record, **values)
     return record

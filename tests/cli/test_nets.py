@@ -289,4 +289,4 @@ def test_figures_take_a_style_and_keep_text_as_text(hw4nets, trained):
     assert done.status == 2 and "is for the figure of --plot" in done.err
     Path("bad.mplstyle").write_text("axes.colour: red\n")
     done = hw4nets("plot", "run", "--plot", "f.svg", "--style", "bad.mplstyle")
-    assert done.status == 2 and "is no matplotlib style" in done.err and done.err.count("\n") == 1
+    assert done.status == 2 and "is not a matplotlib style" in done.err and done.err.count("\n") == 1

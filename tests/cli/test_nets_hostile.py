@@ -305,7 +305,7 @@ def test_a_study_of_another_version_or_content(world, tried, change):
 @pytest.mark.parametrize(
     ("vary", "said"),
     [
-        (["p=40"], "p with 40: p = 40 exceeds the 32×32"),
+        (["p=40"], "p with 40: p = 40 exceeds its input of 32×32"),
         (["p=3|40"], "p with 40"),
         (["p=3:40"], "p with 40"),
         (["N=33|14"], "N with 33"),

@@ -30,7 +30,7 @@ def own(hw4nets):
 def test_train_evaluate_predict(hw4nets, own):
     words = ["train", "--net", "conv", "--M", "4", "--p", "18", "--N", "3", "--whiten", "no", "--data", "own"]
     done = hw4nets(*words, "--out", "run", *ONE)
-    assert done.status == 0 and "warning: there is no test/: val/ has its place" in done.err
+    assert done.status == 0 and "warning: there is no test/: val/ is used in its place" in done.err
     assert 'classes = [\n    "left",\n    "right",\n]' in Path("run/config.toml").read_text()
     assert 'chosen_on = "none"' in Path("run/config.toml").read_text()  # the preset was chosen on other images
     found = hw4nets("evaluate", "run", "--json", "-", "-q").json
@@ -45,7 +45,7 @@ def test_train_evaluate_predict(hw4nets, own):
     renamed = hw4nets("evaluate", "run")
     assert renamed.status == 2 and "classes of other names: right, wrong; give other --data" in renamed.err
     new = hw4nets("train", "--config", "run/config.toml", "--data", "synthetic", "--out", "new", "--init", "run", *ONE)
-    assert new.status == 0 and "start anew: Linear" in new.err
+    assert new.status == 0 and "are initialised: Linear" in new.err
 
 
 def test_what_is_tied_to_the_assignments_images_says_so(hw4nets, own):
@@ -53,7 +53,7 @@ def test_what_is_tied_to_the_assignments_images_says_so(hw4nets, own):
     assert done.json["train"] == [9, 9] and done.json["image_side"] == 20 and "2 classes from" in done.err
     refused = hw4nets("reproduce", "--data", "own", "--out", "part3")
     assert refused.status == 2 and "the assignment's networks have 10 classes of 32×32 pixels" in refused.err
-    for size, said in (("40", "exceeds the 20×20 it slides over"), ("97", "exceeds the 96×96 it slides over")):
+    for size, said in (("40", "exceeds its input of 20×20"), ("97", "exceeds its input of 96×96")):
         words = ["--net", "conv", "--p", size, "--N", "1", "--data", "own", *ONE]
         for command in (["train", "--out", "new"], ["search", "--out", "new", "--trials", "1"]):
             refused = hw4nets(*command, *words)

@@ -23,7 +23,7 @@ WRONG = [
     ),
     (["train", "--net", "conv"], "Missing option '--out'"),
     (["train", "--net", "conv", "--out", "r", "--nosuch", "3"], "No such option '--nosuch'"),
-    (["train", "--net", "conv", "--out", "r", "--p", "40"], "p = 40 exceeds the 32×32 it slides over; take p ≤ 32"),
+    (["train", "--net", "conv", "--out", "r", "--p", "40"], "p = 40 exceeds its input of 32×32; take p ≤ 32"),
     (
         ["train", "--net", "conv", "--out", "r", "--p", "5", "--N", "30"],
         "a pool of N = 30 leaves nothing of 28×28; take N ≤ 28",
@@ -62,7 +62,7 @@ WRONG = [
         ["train", "--net", "conv", "--data", "nosuch", "--out", "r"],
         "no data 'nosuch': give official, synthetic, or the path",
     ),
-    (["train", "--net", "conv", "--data", "empty", "--out", "r"], "holds no CIFAR-10"),
+    (["train", "--net", "conv", "--data", "empty", "--out", "r"], "holds neither CIFAR-10"),
     (["train", "--net", "conv", "--data", "synthetic", "--out", "c.toml"], "c.toml is a file; give a folder"),
     (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--device", "gpu"], "no device 'gpu'"),
     (

@@ -65,7 +65,7 @@ def test_an_argument_that_is_no_utf_8_is_refused_before_any_work(tmp_path):
         ("hw4nets", [b"data", b"--data", b"synthetic", b"--json"]),
     )[: len(PROGRAMS)]:
         done = command(program, *words, b"caf\xe9.json", cwd=tmp_path)
-        assert done.returncode == 2 and done.stdout == b"" and rb"the word 'caf\xe9.json' is no UTF-8" in done.stderr
+        assert done.returncode == 2 and done.stdout == b"" and rb"the word 'caf\xe9.json' is not UTF-8" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -184,7 +184,7 @@ def test_a_link_to_nothing_is_told_where_it_counts(tmp_path, parts):
     (tmp_path / "notes").symlink_to(tmp_path / "nowhere")
     assert len(load(str(tmp_path)).train.labels) == 20
     (tmp_path / "train" / "cat" / "x.png").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"x.png cannot be read \(it is a link to nothing"):
+    with pytest.raises(DataError, match=r"x.png cannot be read \(it is a broken link"):
         load(str(tmp_path))
 
 

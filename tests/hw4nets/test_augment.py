@@ -56,17 +56,22 @@ def test_cutout_clears_one_square_of_every_image(images):
     ("given", "sides"),
     [
         ({}, [32] * 8),
-        ({"start_side": 32}, [32] * 8),
-        ({"start_side": 20}, [20, 20, 24, 28, 32, 32, 32, 32]),
-        ({"start_side": 24, "full_side": 1.0}, [24, 24, 24, 24, 28, 28, 28, 32]),
-        ({"start_side": 30, "full_side": 0.25}, [30, 30, 32, 32, 32, 32, 32, 32]),
-        ({"start_side": 16, "full_side": 0.01}, [16] + [32] * 7),
-        ({"start_side": 16}, [32]),
+        ({"start_scale": 1.0}, [32] * 8),
+        ({"start_scale": 0.6}, [20, 20, 24, 28, 32, 32, 32, 32]),
+        ({"start_scale": 0.75, "full_scale": 1.0}, [24, 24, 24, 24, 28, 28, 28, 32]),
+        ({"start_scale": 0.85, "full_scale": 0.25}, [28, 28, 32, 32, 32, 32, 32, 32]),
+        ({"start_scale": 0.5, "full_scale": 0.01}, [16] + [32] * 7),
+        ({"start_scale": 0.5}, [32]),
     ],
 )
 def test_the_side_grows_to_the_images_own(given, sides):
     config = Config(epochs=len(sides), **given)
     assert [training_side(32, config, epoch) for epoch in range(len(sides))] == sides
+
+
+def test_a_first_side_is_a_multiple_of_four_or_the_images_own():
+    assert [training_side(side, Config(epochs=4), 0) for side in (16, 17, 30, 96)] == [16, 17, 30, 96]
+    assert [training_side(side, Config(epochs=4, start_scale=0.75), 0) for side in (16, 17, 30, 96)] == [12, 16, 24, 72]
 
 
 def test_scaled_images_keep_their_means_and_a_scaled_ramp_is_a_ramp():

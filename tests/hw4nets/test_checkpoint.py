@@ -142,9 +142,9 @@ def changed_byte(path):
     ("damage", "said"),
     [
         (changed_byte, "its checksum does not fit its content"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is damaged, or no checkpoint"),
-        (lambda path: path.write_bytes(b""), "is damaged, or no checkpoint"),
-        (lambda path: torch.save({"a": 1}, path), "is damaged, or no checkpoint"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is damaged, or not a checkpoint"),
+        (lambda path: path.write_bytes(b""), "is damaged, or not a checkpoint"),
+        (lambda path: torch.save({"a": 1}, path), "is damaged, or not a checkpoint"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damage, said):
@@ -271,7 +271,7 @@ def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_
     with process.threads(2):
         history = train(build(shape, 0), small, config, tmp_path)
     assert (history.precision, history.memory_format) == ("bfloat16", "channels_last")
-    assert "used 1 CPU threads and goes on with 2" in history.notes[0]
+    assert "used 1 CPU threads and continues with 2" in history.notes[0]
 
 
 def test_a_run_of_another_kind_of_device_is_told_as_such(tmp_path, small):
@@ -390,7 +390,7 @@ def test_weights_of_another_run_are_taken_and_what_does_not_fit_is_named(tmp_pat
     other = build(replace(SHAPE, N=14), 3)  # a last layer with fewer inputs
     fresh = build(replace(SHAPE, N=14), 3).state_dict()
     (note,) = train(other, small, still).notes
-    assert note.endswith("start anew: Linear 6 (weight 10×32, there 10×128)"), note
+    assert note.endswith("are initialised: Linear 6 (weight 10×32, there 10×128)"), note
     for name, weight in other.named_parameters():
         assert torch.allclose(weight, fresh[name] if name.startswith("6.") else weights[name]), name
 

@@ -105,7 +105,7 @@ WRONG = [
     (spoil_size, "train/cat/0003.png is 33×32"),
     (spoil_both, "official batches and image folders"),
     (spoil_twice, "holds data_batch_1.bin twice"),
-    (spoil_nothing, "holds no CIFAR-10"),
+    (spoil_nothing, "holds neither CIFAR-10"),
     (spoil_program, "builtins.print, which no batch needs"),
 ]
 

@@ -64,7 +64,7 @@ def test_class_folders_of_any_names_are_read_once(own, monkeypatch):
 def test_val_stands_for_test_or_is_the_validation_split(own):
     (own / "test").rename(own / "val")
     data = load(str(own))
-    assert data.notes == ("there is no test/: val/ has its place",) and len(data.test.labels) == 12
+    assert data.notes == ("there is no test/: val/ is used in its place",) and len(data.test.labels) == 12
     write(own / "test", 3, seed=2)
     for _ in ("decoded", "from the cache"):
         both = load(str(own))
@@ -95,7 +95,7 @@ def kaggle(tmp_path):
 def test_kaggles_table_of_labels_is_read(kaggle):
     data = load(str(kaggle))
     assert data.classes == ("cat", "frog") and (len(data.train.labels), len(data.test.labels)) == (54, 6)
-    assert data.notes == ("Kaggle's test images have no labels: 6 of the training images have their place",)
+    assert data.notes == ("Kaggle's test images have no labels: 6 of the training images are used in their place",)
     for part in (data.train, data.test):
         assert np.array_equal(part.labels == 0, part.pixels[:, 1, 0, 0] == 200)
     numbers = np.concatenate([part.pixels[:, 0, 0, 0] for part in (data.train, data.test)])
@@ -108,10 +108,10 @@ def table(text):
 
 SPOILED_TABLES = {
     "names images that train/ lacks: 1, 7 first": lambda folder: (folder / "train" / "7.png").unlink(),
-    "has not one label for each image: 1, 99 first": lambda folder: Image.new("RGB", (32, 32)).save(
+    "lacks a unique label for each image: 1, 99 first": lambda folder: Image.new("RGB", (32, 32)).save(
         folder / "train" / "99.png"
     ),
-    "has not one label for each image: 1, 5 first": lambda folder: Image.new("RGB", (32, 32)).save(
+    "lacks a unique label for each image: 1, 5 first": lambda folder: Image.new("RGB", (32, 32)).save(
         folder / "train" / "5.jpg"
     ),
     "its header is not id,label": table(b"name,class\n1,cat\n"),

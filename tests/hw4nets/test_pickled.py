@@ -116,10 +116,10 @@ CRAFTED = {
     "a type of objects": (batch(array(b"K\x0aM\0\x0c\x86", OBJECT, bytes(30_720))), "type 'O8'"),
     "a type whose state says objects": (
         batch(array(b"K\x0aM\0\x0c\x86", AS_OBJECT, bytes(30_720))),
-        "a state of its own",
+        "an unusual state",
     ),
-    "a type with a field": (batch(U1[:-1] + b"0(K\3U\1|U\1xNNJ\1\0\0\0J\1\0\0\0K\0tb"), "a state of its own"),
-    "labels of objects": (batch(labels=array(b"K\x0a\x85", AS_OBJECT, bytes(80))), "a state of its own"),
+    "a type with a field": (batch(U1[:-1] + b"0(K\3U\1|U\1xNNJ\1\0\0\0J\1\0\0\0K\0tb"), "an unusual state"),
+    "labels of objects": (batch(labels=array(b"K\x0a\x85", AS_OBJECT, bytes(80))), "an unusual state"),
     "a shape with little data": (
         batch(array(b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86", U1, b"x")),
         "a shape that its bytes cannot fill",
@@ -139,12 +139,12 @@ CRAFTED = {
         "something else than bytes",
     ),
     "an array without state": (batch(RECONSTRUCT), "pixels of type NoneType"),
-    "tuples in tuples as a key": (b"\x80\2}" + DOUBLED + b"K\1s.", "a key that is no short text"),
+    "tuples in tuples as a key": (b"\x80\2}" + DOUBLED + b"K\1s.", "a key that is not short text"),
     "numbers as keys": (
         b"\x80\2}(" + b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x1fK\1" * 3 + b"u.",
-        "a key that is no short text",
+        "a key that is not short text",
     ),
-    "a long key": (b"\x80\2}" + text(bytes(1_000_000)) + b"K\1s.", "a key that is no short text"),
+    "a long key": (b"\x80\2}" + text(bytes(1_000_000)) + b"K\1s.", "a key that is not short text"),
     "a text encoded over and over": (
         batch(
             b"c_codecs\nencode\nX"
@@ -188,7 +188,7 @@ CRAFTED = {
     "nothing": (b"", "cut short"),
     "an empty stack": (b".", "damaged"),
     "no mark": (b"\x80\2t.", "damaged"),
-    "no opcode": (b"\xff", "no pickle"),
+    "no opcode": (b"\xff", "not a pickle"),
 }
 
 

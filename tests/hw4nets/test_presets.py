@@ -44,7 +44,7 @@ def test_names_of_options_are_of_a_network_or_of_training():
     ("text", "said"),
     [
         ("net = ", "cannot be read as TOML"),
-        ("[train]\nlr = 1.0", "names no network"),
+        ("[train]\nlr = 1.0", "does not name a network"),
         ('net = "cnov"', "no network 'cnov'"),
         ('net = "conv"\nshape = 3', r"\[shape\] is not a table"),
         ('net = "conv"\n[shape]\nq = 1', "no option of conv 'q'"),

@@ -95,7 +95,7 @@ def test_the_checkpoint_is_the_network_that_was_tested(done, small):
 )
 def test_a_folder_of_another_program_is_not_overwritten(tmp_path, small, name, content):
     (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match="holds files, and none of a run"):
+    with pytest.raises(InputError, match="holds files that are not of a run"):
         open_run(tmp_path, RECIPE, small, overwrite=True)
     assert (tmp_path / name).read_text() == content
 
@@ -104,7 +104,7 @@ def test_checkpoints_of_another_program_are_not_overwritten(tmp_path, small):
     for name in ("last.pt", "best.pt"):
         torch.save({"model": torch.zeros(3)}, tmp_path / name)
     for how in ({"overwrite": True}, {"resume": True}):
-        with pytest.raises(InputError, match="holds files, and none of a run"):
+        with pytest.raises(InputError, match="holds files that are not of a run"):
             open_run(tmp_path, RECIPE, small, **how)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]
 
@@ -173,7 +173,7 @@ def test_files_in_the_way_are_refused(done, tmp_path, small):
     other.mkdir()
     (other / "cat.jpg").write_text("mine")
     for how in ({"overwrite": True}, {"resume": True}):
-        with pytest.raises(InputError, match="none of a run"):
+        with pytest.raises(InputError, match="not of a run"):
             open_run(other, RECIPE, small, **how)
     (folder / "notes.txt").write_text("mine")
     (folder / ".last.abcd1234.pt").write_text("left by a killed process")
@@ -194,7 +194,7 @@ def test_a_process_killed_at_its_first_write_leaves_nothing_in_the_way(tmp_path,
     mine.mkdir()
     for name in (".config.mine.toml", ".lock"):
         (mine / name).write_text("of somebody")
-    with pytest.raises(InputError, match="none of a run"):
+    with pytest.raises(InputError, match="not of a run"):
         open_run(mine, RECIPE, small, overwrite=True)
     assert sorted(path.name for path in mine.iterdir()) == [".config.mine.toml", ".lock"]
 

@@ -273,7 +273,7 @@ def test_a_damaged_study_is_told(tmp_path, small):
     place = tmp_path / STUDY_FILE
     place.write_bytes(place.read_bytes()[: place.stat().st_size // 3])
     with pytest.raises(
-        InputError, match=r"study.sqlite cannot be read \(database disk image is malformed\); where it is damaged, move"
+        InputError, match=r"study.sqlite cannot be read \(database disk image is malformed\); if it is damaged, move"
     ) as caught:
         search(Plan(RECIPE, SPACE, 2), small, tmp_path)
     assert "\n" not in str(caught.value)

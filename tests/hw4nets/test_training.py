@@ -14,7 +14,7 @@ from hw4nets.data import normalize, synthetic
 from hw4nets.errors import DivergedError, InputError
 from hw4nets.history import EpochRow, Watch
 from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, build, net
-from hw4nets.network import check_start_side
+from hw4nets.network import check_start_scale
 from hw4nets.recipes import preset
 from hw4nets.training import train
 
@@ -135,35 +135,34 @@ def test_the_first_epochs_see_smaller_images(small):
     sides = []
     model = build(TINY["fast"], 0)
     model.register_forward_pre_hook(lambda module, given: sides.append(given[0].shape[-1] * module.training))
-    train(model, small, replace(QUICK, epochs=4, batch_size=100, start_side=24))
+    train(model, small, replace(QUICK, epochs=4, batch_size=100, start_scale=0.75))
     assert [side for side, _ in groupby(filter(None, sides))] == [24, 28, 32]
 
 
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
-        ("conv", 24, "start_side is 24: this network takes no images of 24×24; of the built-in ones fast takes others"),
-        ("fast", 8, "start_side is 8: this network takes no images of 8×8"),
-        ("fast", 40, "start_side is 40, more than the images' side of 32 pixels"),
+        ("conv", 0.75, "start_scale is 0.75: this network does not take images of 24×24; give 1, or take `fast`"),
+        ("fast", 0.25, "start_scale is 0.25: this network does not take images of 8×8; give 1"),
     ],
 )
 def test_a_side_that_the_network_does_not_take_is_refused(small, name, given, sentence):
     for act in (
-        lambda: preset("tuned", name).changed({"start_side": given}),
-        lambda: train(build(net(name), 0), small, replace(QUICK, start_side=given)),
+        lambda: preset("tuned", name).changed({"start_scale": given}),
+        lambda: train(build(net(name), 0), small, replace(QUICK, start_scale=given)),
     ):
         with pytest.raises(InputError, match=re.escape(sentence)):
             act()
 
 
-def test_full_side_alone_is_refused():
-    with pytest.raises(InputError, match=r"full_side is 0\.3 without start_side; give both, or neither"):
-        check_start_side(build(TINY["fast"], 0), Config(full_side=0.3), 32)
+def test_full_scale_alone_is_refused():
+    with pytest.raises(InputError, match=r"full_scale is 0\.3 without start_scale; give both, or neither"):
+        check_start_scale(build(TINY["fast"], 0), Config(full_scale=0.3), 32)
 
 
 def test_a_network_in_float64_takes_smaller_images_too():
     model = build(TINY["fast"], 0).double()
-    check_start_side(model, Config(start_side=20), 32)
+    check_start_scale(model, Config(start_scale=0.6), 32)
     assert next(model.parameters()).dtype is torch.float64 and next(model.parameters()).device.type == "cpu"
 
 

@@ -289,7 +289,7 @@ def test_views_hold_curves_partial_residuals_and_what_is_asked_for():
         places = np.searchsorted(view.curve_x, view.x)
         assert_allclose(view.curve[places], part.fitted[5:], atol=1e-9)
     assert site.levels == ("0", "1", "2", "3") and len(site.curve) == 4
-    with pytest.raises(InputError, match="no sum"):
+    with pytest.raises(InputError, match="not a sum"):
         component_views(fit(Problem(*table(), RBF(1.0), regularizers=[Ridge(1.0)])))
 
 
@@ -358,9 +358,9 @@ REFUSED = {
     "is given twice; give each": lambda: Additive([Component("a"), Component("a", [1])]),
     "are the same function": lambda: Additive([Component("a", [1]), Component("b", [1])]),
     "at least one component": lambda: Additive([]),
-    "is no component": lambda: Additive([RBF(1.0)]),
-    "'tv' of a component is that of": lambda: Component("tv"),
-    "'gamma' of a component is that of": lambda: Component("gamma"),
+    "is not a component": lambda: Additive([RBF(1.0)]),
+    "the component's name 'tv' is that of": lambda: Component("tv"),
+    "the component's name 'gamma' is that of": lambda: Component("gamma"),
     "give a word without": lambda: Component("dose.mg"),
     "column 0 is given twice": lambda: Component("a", [0, 0]),
     "columns is 'ab'": lambda: Component("a", "ab"),

@@ -259,7 +259,7 @@ def test_what_several_levels_do_not_go_with():
     x, y = spreading()
     problem = Problem(x, y, RBF(20), Quantile(LEVELS), [Ridge(0.1)])
     for levels in ((0.5,), (0.5, 0.5), (0.9, 0.1), ()):
-        with pytest.raises(InputError, match="that rise"):
+        with pytest.raises(InputError, match="increasing levels"):
             Quantile(levels)
     with pytest.raises(InputError, match="between 0 and 1"):
         Quantile((0.5, 1.0))
@@ -271,7 +271,7 @@ def test_what_several_levels_do_not_go_with():
         select(problem, ["ridge"], keep_folds=True)
     with pytest.raises(InputError, match="several numbers"):
         problem.with_hyperparameters({"quantile.tau": 0.5})
-    with pytest.raises(InputError, match="a table per level"):
+    with pytest.raises(InputError, match="one table per level"):
         _ = Quantile(LEVELS).tables
     assert fit(problem, max_iterations=1).status is Status.ITERATION_LIMIT
 

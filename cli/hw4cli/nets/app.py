@@ -83,14 +83,14 @@ class NetsCommands(Commands):
 @version_option(PROGRAM)
 @verbose_option(PROGRAM)
 def app() -> None:
-    """The CIFAR-10 networks of the assignment: trained, chosen, evaluated and drawn.
+    """Train, choose and evaluate the CIFAR-10 networks of the assignment.
 
     `hw4nets train --net fast --data synthetic --out first` runs in seconds on built-in images.
     """
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit status."""
+    """Run the command line and return the exit status."""
     if find_spec("torch") is None:
         say(PROGRAM, _not_installed("torch"))
         return Exit.WRONG

@@ -41,7 +41,7 @@ def command(data: str | None, seed: int, **given: Any) -> int:
     }
     record = {
         "status": "certified",
-        "message": "the images are whole",
+        "message": "the images are complete",
         "pixels": images.pixels,
         "source": images.source,
     }

@@ -28,9 +28,9 @@ MISTAKES_IN_JSON = 10
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device of the computation.")
 @options(IMAGES, PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:
-    """The accuracy, plain and averaged over mirror images, and the confusions.
+    """Test accuracy, plain and averaged over mirror images, and confusions.
 
-    --plot draws the confusions, --save writes a row of probabilities an image (CSV).
+    --plot draws the confusions, --save writes one row of probabilities per image (CSV).
     """
     writing = take(Writing, given)
     folder = Path(run)

@@ -22,9 +22,9 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 @CHECKPOINT
 @options(SEED, REPORTING)
 def command(run: str, out: str, checkpoint: str, seed: int, **given: Any) -> int:
-    """A trained network as an ONNX file, from pixels (uint8, n × 3 × side × side) to probabilities.
+    """Write a trained network as an ONNX file, from pixels (uint8, n × 3 × side × side) to probabilities.
 
-    It is written when onnxruntime gives the same probabilities as the network.
+    It is written only if onnxruntime gives the same probabilities as the network.
     """
     for package in PACKAGES:
         import_module(package)

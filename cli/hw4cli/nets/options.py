@@ -1,4 +1,4 @@
-"""The options of `hw4nets`: those of networks and training are read from the records that hold them."""
+"""The options of `hw4nets`; those of networks and training are taken from their records."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _complete(names: Iterable[str]) -> Callable[[click.Context, click.Parameter,
 
 
 def _setting(item: dataclasses.Field[Any], text: str) -> Option:
-    """The option of one field; None where it is not given."""
+    """The option of one field; None if it is not given."""
     name = item.name if item.name.isupper() else item.name.replace("_", "-")
     if isinstance(item.default, bool):
         return click.option(f"--{name}/--no-{name}", item.name, default=None, help=text)
@@ -86,7 +86,7 @@ def _setting(item: dataclasses.Field[Any], text: str) -> Option:
 
 
 def _default(item: dataclasses.Field[Any]) -> str:
-    """As it is typed."""
+    """The value as typed."""
     value = item.default
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -94,7 +94,7 @@ def _default(item: dataclasses.Field[Any]) -> str:
 
 
 def _network_settings() -> list[Option]:
-    """One option a name for all networks that have it; its help lists them, each with its default."""
+    """One option per name for all networks that have it; its help lists them, each with its default."""
     owners: dict[str, dict[str, dataclasses.Field[Any]]] = {}
     for net in NETS.values():
         for item in settings_of(net):
@@ -103,7 +103,7 @@ def _network_settings() -> list[Option]:
 
 
 def _text_by_network(items: Mapping[str, dataclasses.Field[Any]]) -> str:
-    """What the setting is in each network, and its default there."""
+    """The meaning of the setting in each network, and its default there."""
     defaults: dict[str, list[str]] = {}
     for net, item in items.items():
         defaults.setdefault(item.metadata["text"].rstrip("."), []).append(f"{net} {_default(item)}")
@@ -161,7 +161,7 @@ SEED = click.option(
     default=0,
     show_default=True,
     metavar="S",
-    help="Recorded in the JSON; nothing here is random.",
+    help="Recorded in the JSON; this command is not random.",
 )
 CHECKPOINT = click.option(
     "--checkpoint",
@@ -170,7 +170,7 @@ CHECKPOINT = click.option(
     show_default=True,
     help="Weights of the last epoch, or of the best.",
 )
-RESULT_FILE = click.option("--save", metavar="PATH", help="Write the result to a file of its own. Default: none.")
+RESULT_FILE = click.option("--save", metavar="PATH", help="Write the result to a file. Default: none.")
 REPORTING = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))
 
 

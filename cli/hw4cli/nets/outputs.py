@@ -26,7 +26,7 @@ LITTLE_MEMORY = "there is not enough memory for this; take a smaller batch_size,
 
 
 def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Files, runs: Sequence[str] = ()) -> None:
-    """Refuse what could not be written later, or would overwrite an input, a file of a run, or another output."""
+    """Refuse outputs that cannot be written, or would overwrite an input, a file of a run, or another output."""
     check_figure(writing.plot)
     check_style(writing.style, writing.plot)
     written = outputs({"json": writing.json, "plot": writing.plot, "save": writing.save})
@@ -40,14 +40,14 @@ def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Fi
 
 
 def run_files(what: str, folder: str, kept: Sequence[str] = ()) -> Files:
-    """The files of a run, but those that are kept."""
+    """The files of a run, except those that are kept."""
     from hw4nets.runs import RUN_FILES
 
     return Files(what, folder, named_files(set(RUN_FILES) - set(kept)))
 
 
 def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str, Any]) -> None:
-    """The record with where it comes from: to the file, to stdout for `-`, nowhere without --json."""
+    """Write the record with its provenance: to the file, to stdout for `-`, nowhere without --json."""
     if writing.json is None:
         return
     text = json_text(record | json_record.origin(PROGRAM, seed, sha256))
@@ -91,7 +91,7 @@ def line(writing: Writing, text: str) -> None:
 
 
 def figure_line(writing: Writing, name: str, more: str = "") -> list[str]:
-    """The command that would draw a figure, where none was asked for; `more` are further options."""
+    """Print the command that would draw a figure, if there is none; `more` are further options."""
     return [] if writing.plot else [f"For a figure: {json_record.command_line(PROGRAM)}{more} --plot {name}"]
 
 

@@ -36,7 +36,7 @@ def _draw(writing: Writing, histories: dict[str, tuple[EpochRow, ...]], pixels: 
 
 
 def _table(histories: dict[str, tuple[EpochRow, ...]]) -> str:
-    """Every epoch of every run, the run's folder in front."""
+    """Every epoch of every run, with the run's folder first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", *(item.name for item in fields(EpochRow))])
@@ -45,7 +45,7 @@ def _table(histories: dict[str, tuple[EpochRow, ...]]) -> str:
 
 
 def about_run(folder: Path) -> dict[str, Any]:
-    """The images that epoch or settings were chosen on, and the pixels trained on, as far as the folder has them."""
+    """The images that epoch or settings were chosen on, and the pixels trained on, if the folder has them."""
     if not (folder / CONFIG).exists():
         return {"selected_on": "unknown", "pixels": "unknown"}
     pixels = read_toml(folder / CONFIG).get("pixels", "unknown")

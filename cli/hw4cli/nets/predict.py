@@ -1,4 +1,4 @@
-"""`hw4nets predict`: what a trained network says of images without labels."""
+"""`hw4nets predict`: predictions of a trained network for images without labels."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SHOWN = 10  # rows in the table, and unreadable images that are named in warning
 @click.option("--out", metavar="CSV", help=f"Write a row per image: {', '.join(COLUMNS)}. Default: none.")
 @click.option("--flip", is_flag=True, help="Average over each image and its mirror image.")
 @click.option(
-    "--resize", is_flag=True, help="Scale images of another size (the square in the middle) instead of refusing them."
+    "--resize", is_flag=True, help="Scale images of another size (their central square) instead of refusing them."
 )
 @CHECKPOINT
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device of the computation.")
 @options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, images: tuple[str, ...], out: str | None, seed: int, **given: Any) -> int:
-    """The classes of images by a trained network: PNG or JPEG files, folders of them, archives.
+    """Predict the classes of images with a trained network: PNG or JPEG files, folders of them, archives.
 
-    An image that cannot be read is a row without a class, a warning, and exit status 1. --save writes the probability
-    of every class (CSV), --plot draws the first images.
+    An image that cannot be read gives a row without a class, a warning, and exit status 1. --save writes the
+    probability of every class (CSV), --plot draws the first images.
     """
     writing = take(Writing, given)
     read = {f"the images {path}": path for path in images}
@@ -85,13 +85,13 @@ Ranked = dict[int, list[tuple[str, float]]]
 
 
 def _rows(found: Predictions, ranked: Ranked) -> list[list[Any]]:
-    """Cells of every image; None where it could not be read."""
+    """Cells of every image; None if it could not be read."""
     empty = [(None, None), (None, None)]
     return [[file, *(cell for pair in ranked.get(row, empty) for cell in pair)] for row, file in enumerate(found.files)]
 
 
 def _shares(found: Predictions) -> Iterator[list[Any]]:
-    """File and probabilities of every image; None where it could not be read."""
+    """File and probabilities of every image; None if it could not be read."""
     for row, (file, shares) in enumerate(zip(found.files, found.probabilities.tolist(), strict=True)):
         yield [file, *(None if row in found.unreadable else share for share in shares)]
 
@@ -115,8 +115,6 @@ def _last(found: Predictions, flip: bool) -> list[str]:
     lines += ["averaged over each image and its mirror image"] if flip else []
     side = next(iter(found.first_pixels.values())).shape[1] if found.resized else 0
     lines += (
-        [f"scaled to {side}×{side}, the square in their middle: {found.resized:,} of {len(found.files):,}"]
-        if found.resized
-        else []
+        [f"central square scaled to {side}×{side}: {found.resized:,} of {len(found.files):,}"] if found.resized else []
     )
     return lines

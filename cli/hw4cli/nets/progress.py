@@ -28,7 +28,7 @@ def load_shown(source: str, writing: Writing, seed: int) -> Data:
 
 
 def named_source(data: str | None, kept: Mapping[str, Any]) -> str:
-    """--data, else what a file of settings names."""
+    """--data, else the images that a file of settings names."""
     source = data or kept.get("data", "official")
     if not isinstance(source, str):
         raise InputError(f"the settings' data is {shown(source)}; give text")
@@ -36,12 +36,12 @@ def named_source(data: str | None, kept: Mapping[str, Any]) -> str:
 
 
 def source_path(source: str) -> str | None:
-    """The folder or archive; None where the images are no file of the user's."""
+    """The folder or archive; None if the images are not a file of the user."""
     return None if source in ("official", "synthetic") else source
 
 
 def load_named(data: str | None, kept: Mapping[str, Any], writing: Writing, seed: int) -> Data:
-    """The images of --data, else those that a file of settings names, with a warning where these have changed."""
+    """The images of --data, else those that a file of settings names, with a warning if these have changed."""
     images = load_shown(named_source(data, kept), writing, seed)
     if data is None and kept.get("data_sha256", images.sha256) != images.sha256:
         warn(f"{kept.get('data', 'official')} holds other images now than when its settings were written")

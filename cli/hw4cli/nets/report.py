@@ -27,7 +27,7 @@ from hw4nets.runs import CONFIG, CONFUSION, SUMMARY, WORST, read_history
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 MOST_FIGURE_BYTES = 5_000_000
 RUN_FIGURES = {CONFUSION: "Confusions", WORST: "Worst mistakes"}
-RUN_COLUMNS = {  # of the table of runs, and the entries of a summary below them
+RUN_COLUMNS = {  # columns of the table of runs, and their entries in a summary
     "network": "net",
     "parameters": "parameters",
     "epochs": "epochs",
@@ -44,7 +44,7 @@ RUN_COLUMNS = {  # of the table of runs, and the entries of a summary below them
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A run; its summary is empty where it is not finished."""
+    """A run; its summary is empty if it is not finished."""
 
     name: str
     history: tuple[EpochRow, ...]
@@ -59,10 +59,10 @@ class ReportedRun:
 @click.option("--open", "opens", is_flag=True, help="Open the report in a browser.")
 @options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(runs: tuple[str, ...], out: str, opens: bool, seed: int, **given: Any) -> int:
-    """A report on runs, finished or not: one self-contained HTML file.
+    """Write a report on runs, finished or not: one self-contained HTML file.
 
-    It holds a table of the runs, their curves, and of each its confusions, worst mistakes and settings. --plot and
-    --save write what those of `hw4nets plot` do.
+    It has a table of the runs, their curves, and for each run confusions, worst mistakes and settings. --plot and
+    --save write the same as those of `hw4nets plot`.
     """
     writing = take(Writing, given)
     check_outputs(writing, {}, Files(f"--out {out}", out), runs=runs)
@@ -112,9 +112,7 @@ def _image(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(MOST_FIGURE_BYTES + 1)
     if not content.startswith(PNG_MARK) or len(content) > MOST_FIGURE_BYTES:
-        raise InputError(
-            f"{path} is not a PNG of up to {MOST_FIGURE_BYTES:,} bytes; let train draw it again by --resume"
-        )
+        raise InputError(f"{path} is not a PNG of up to {MOST_FIGURE_BYTES:,} bytes; redraw it with train --resume")
     return content
 
 
@@ -122,9 +120,9 @@ def _summary(path: Path) -> dict[str, Any]:
     try:
         summary = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}; let train write it again by --resume") from error
+        raise InputError(f"{path} cannot be read as JSON: {error}; rewrite it with train --resume") from error
     if not isinstance(summary, dict):
-        raise InputError(f"{path} is not a summary of a run; let train write it again by --resume")
+        raise InputError(f"{path} is not a summary of a run; rewrite it with train --resume")
     return summary
 
 
@@ -158,7 +156,7 @@ def _curves(runs: Sequence[ReportedRun]) -> list[Chart]:
 def _details(run: ReportedRun) -> str:
     labels = {name: f"{RUN_FIGURES[name]} of {run.name}" for name in run.figures}
     images = "".join(f"<div>{png(content, labels[name])}</div>" for name, content in run.figures.items())
-    missing = "" if run.figures else paragraph("Not finished: there are no confusions and mistakes yet.", "soft")
+    missing = "" if run.figures else paragraph("Not finished: no confusions and mistakes yet.", "soft")
     notes = [paragraph(str(note), "soft") for note in run.summary.get("notes", [])]
     settings = "" if run.config is None else code(run.config, f"Settings: {CONFIG}")
     return section(run.name, *notes, f'<div class="two">{images}</div>' if images else "", missing, settings)

@@ -52,7 +52,7 @@ def command(
 ) -> int:
     """Part 3 of the assignment: four networks, with the chosen settings and with the assignment's own.
 
-    It takes hours on a CPU. The same command again keeps what is finished and continues with the rest.
+    It takes hours on a CPU. The same command again keeps finished runs and continues the others.
     """
     writing = take(Writing, given)
     source = data or "official"
@@ -71,7 +71,7 @@ def command(
                     Path(out), images, changes, own_epochs, table, lambda text: line(writing, f"\n{text}")
                 )
         except KeyboardInterrupt:
-            say(PROGRAM, "interrupted; the same command goes on from the last epoch that ended")
+            say(PROGRAM, "interrupted; the same command continues after the last finished epoch")
             return Exit.INTERRUPTED
         _write(results, Path(out), writing, images.pixels)
     failed = [

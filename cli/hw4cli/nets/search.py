@@ -40,9 +40,9 @@ from hw4nets.search import BEST_RECIPE_FILE, STUDY_FILE, STUDY_FILES, search
 from hw4nets.search_plan import SAMPLERS, Findings, Plan, default_space
 from hw4nets.settings import Range, checked, settings_of
 
-NOT_VARIED = ("select", "chosen_on")  # they say how trials are compared
+NOT_VARIED = ("select", "chosen_on")  # these determine how trials are compared
 TRIALS_SHOWN = 10
-MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary counts as impossible
+MAX_COMBINATIONS = 200  # draws of other options, tried before a value of --vary counts as impossible
 
 
 @click.command("search")
@@ -66,7 +66,7 @@ MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary count
     "--vary",
     multiple=True,
     metavar="NAME[=LOW:HIGH|=A|B…]",
-    help="Search only the options named so. Default: all that have a range. Repeat for more.",
+    help="Search only these options. Default: all with a range. Repeat for more.",
 )
 @click.option("--resume", is_flag=True, help="Continue the search in the folder.")
 @click.option(
@@ -90,13 +90,13 @@ def command(
     workers: int,
     **given: Any,
 ) -> int:
-    """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images; poor ones end early.
+    """Choose hyper-parameters by seeded trials, compared on 5,000 held-out training images; poor ones end early.
 
-    The first trial has the recipe's own values. Each trial trains for the epochs of the recipe, or for --epochs N; then
-    best.toml has N, too: give `hw4nets train` more.
+    The first trial has the recipe's own values. Each trial trains for the epochs of the recipe, or for --epochs N,
+    which best.toml then has, too: give `hw4nets train` more.
 
-    best.toml is what `hw4nets train --config` takes. The test images are used with --select test only, and best.toml
-    then says so.
+    best.toml is for `hw4nets train --config`. The test images are used only with --select test, which best.toml
+    records.
     """
     writing, changes, chosen = take(Writing, given), settings_given(given), take(RecipeSources, given)
     settings = {} if chosen.config is None else read_toml(chosen.config)
@@ -126,7 +126,7 @@ def command(
                     workers=workers,
                 )
         except KeyboardInterrupt:
-            say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
+            say(PROGRAM, "interrupted; the same command with --resume runs the missing trials")
             return Exit.INTERRUPTED
         _write(plan, found, Path(out), writing, images.pixels)
     record = {"status": "certified", "message": f"best settings in {out}/{BEST_RECIPE_FILE}", "pixels": images.pixels}
@@ -167,7 +167,7 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
 
 
 def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
-    """Raise `InputError` for a value that the network takes with no choice of the others that were named."""
+    """Raise `InputError` for a value that the network refuses with every choice of the other options."""
     values = {
         name: [where.low, where.high] if isinstance(where, Range) else list(where) for name, where in space.items()
     }
@@ -188,7 +188,7 @@ def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
 
 
 def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
-    """LOW:HIGH is even in the logarithm where LOW > 0 and HIGH ≥ 10 LOW; A|B are the values themselves."""
+    """The range LOW:HIGH, uniform in the logarithm if LOW > 0 and HIGH ≥ 10 LOW, or the values A|B."""
     item = next(
         item for record in (recipe.shape, recipe.config) for item in settings_of(type(record)) if item.name == name
     )

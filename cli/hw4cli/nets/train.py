@@ -73,11 +73,11 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str 
     Under torchrun (torchrun --nproc-per-node 2 -m hw4cli.nets.app train …) the processes train one network together,
     each on its part of every batch.
 
-    Settings that are not given as options, the images too, are those of --config, else of the preset; the defaults
-    below hold where neither has the setting.
+    Settings that are not given as options, the images included, are those of --config, else of the preset; the defaults
+    below apply if neither has the setting.
     """
     if log is not None:
-        import_module("torch.utils.tensorboard")  # where tensorboard is absent nothing is begun
+        import_module("torch.utils.tensorboard")  # without tensorboard nothing is begun
     if resume and overwrite:
         raise InputError("--resume continues and --overwrite starts again; give one of them")
     writing, chosen, changes = take(Writing, given), take(RecipeSources, given), settings_given(given)
@@ -118,7 +118,7 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing, tensorboar
     except KeyboardInterrupt:
         say(
             PROGRAM,
-            f"interrupted; hw4nets train --out {folder} --resume goes on from the last epoch that ended",
+            f"interrupted; hw4nets train --out {folder} --resume continues after the last finished epoch",
         )
         return Exit.INTERRUPTED
     _write(folder, recipe, data, outcome, writing)
@@ -126,18 +126,18 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing, tensorboar
 
 
 def largest_side(source: str) -> int:
-    """The side of the images, or the largest that it can have: sizes that do not fit that one are refused at once."""
+    """The side of the images, or the largest possible one: sizes that do not fit it are refused at once."""
     return IMAGE_SIDE if source_path(source) is None else IMAGE_SIDES[1]
 
 
 def recipe_of_images(recipe: Recipe, images: Data, of_preset: bool) -> Recipe:
-    """The recipe for these images. Presets were chosen on CIFAR-10: for other classes, on no image of theirs."""
+    """The recipe for these images. Presets were chosen on CIFAR-10, that is on none of other images."""
     fitted = recipe.of_images(images.side, len(images.classes))
     return fitted.changed({"chosen_on": "none"}) if of_preset and images.classes != CLASSES else fitted
 
 
 def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any], side: int) -> Recipe:
-    """From a file, or from a preset; then what the options change, for images of a side."""
+    """The recipe of a file or preset, changed by the options, for images of a side."""
     if chosen.config is not None and chosen.preset is not None:
         raise InputError("--config and --preset both give settings; leave one out")
     if chosen.net is not None:
@@ -155,7 +155,7 @@ def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any], side: int) 
 
 
 def kept_recipe(folder: Path, chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
-    """The run's own, with the given settings; opening the run checks that they agree."""
+    """The run's own recipe with the given settings; opening the run checks that they agree."""
     recipe = read_recipe(folder / CONFIG)
     if chosen.preset is None and chosen.config is None:
         if chosen.net not in (None, recipe.shape.name):

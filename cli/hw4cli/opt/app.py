@@ -58,7 +58,7 @@ class OptCommands(Commands):
     modules = MappingProxyType({"report": "report_command"})
 
     def unknown(self, name: str) -> Exception:
-        """The exception for a name that is no command."""
+        """The exception for a name that is not a command."""
         from hw4opt import UnknownNameError
 
         return UnknownNameError("command", name, self.texts)
@@ -69,7 +69,7 @@ class OptCommands(Commands):
 )
 @version
 def app() -> None:
-    """Describe a penalised or shape-constrained regression once, solve it with any solver, get a proven answer.
+    """Penalised and shape-constrained regression, with several solvers and a proof of every answer.
 
     `hw4opt solve --loss huber --reg tv` runs on built-in data.
     """

@@ -32,7 +32,7 @@ from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
 
-SMALLEST_SPREAD = 1e-152  # its square is above 0
+SMALLEST_SPREAD = 1e-152  # the smallest number whose square is above 0
 COEFFICIENT_CONSTRAINTS = {"nonnegative": "coef_nonnegative", "bounds": "coef_bounds:lower=,upper="}
 SPREAD_RATIO = 10.0  # largest over smallest spread of columns, above which a warning is given
 
@@ -65,7 +65,7 @@ class BuiltProblem:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What a model file holds of the columns."""
+        """The description of the columns in a model file."""
         return {**self.columns.context(), "y": self.y, **self.roles}
 
 
@@ -84,7 +84,7 @@ class ProblemTerms:
 def build_problem(options: ProblemOptions, groups: str | None = None, table: Table | None = None) -> BuiltProblem:
     """The problem that the options specify; `groups` is the column of groups. Raises `InputError`.
 
-    table    the data, where they were read before; `options.data` then only names them
+    table    the data, if already read; `options.data` then only names them
     """
     more, levels, levels_option = list[str](), set[str](), "--categorical {name}"
     if sums := is_sum(options):
@@ -161,7 +161,7 @@ def _with_components(terms: ProblemTerms, found: SumOfComponents) -> ProblemTerm
 
 
 def terms_of(options: ProblemOptions, sums: bool) -> ProblemTerms:
-    """The terms by name and parameters, checked before any file is read; of a sum, the loss alone."""
+    """The terms by name and parameters, checked before any file is read; for a sum, only the loss."""
     if sums:
         loss = poisson_options.loss_spec(parse_spec("--loss", options.loss), options)
         return ProblemTerms(None, cast(Loss, term_of("loss", "--loss", loss)), (), (), (), _given([loss], None))
@@ -195,7 +195,7 @@ def _one_gamma(gamma: float | NamedGammas | None) -> float | None:
 def with_gammas(
     kernel: Kernel | Additive | None, gamma: float | NamedGammas | None, names: Sequence[str]
 ) -> tuple[Kernel | Additive | None, tuple[str, ...]]:
-    """The kernel with a gamma for each column, if that is asked for, and the names of these hyper-parameters."""
+    """The kernel with one gamma per column, if requested, and the names of these hyper-parameters."""
     if not isinstance(kernel, Kernel) or not isinstance(gamma, NamedGammas):
         return kernel, ()
     given = dict(gamma.given) or dict.fromkeys(names, 1.0)
@@ -218,7 +218,7 @@ def read_data(options: ProblemOptions) -> Table:
     """The table that DATA names, or the built-in step data."""
     if options.data is not None:
         if options.n is not None:
-            raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
+            raise InputError(f"--n {options.n} is for the built-in data and {options.data} is a file; give one of them")
         check_one_file(options.data)
         table = read_table(options.data, options.max_input)
         check_digest(table, options)
@@ -291,5 +291,5 @@ def _spread_warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
     if varying[high] <= SPREAD_RATIO * varying[low]:
         return ()
     both = f"column {high!r} ({varying[high]:.3g}) and column {low!r} ({varying[low]:.3g})"
-    problem_found = f"the spreads of {both} differ over {SPREAD_RATIO:g} times and one gamma serves both"
+    problem_found = f"the spreads of {both} differ over {SPREAD_RATIO:g} times and share one gamma"
     return (f"{problem_found}; --scale standard puts them on one scale, --gamma each chooses one per column",)

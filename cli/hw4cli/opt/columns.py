@@ -36,7 +36,7 @@ class Roles:
 
     @property
     def taken(self) -> dict[str, str]:
-        """Column → role, for the columns that are no features."""
+        """Column → role, for the columns that are not features."""
         found: dict[str, str] = {}
         for role, name in vars(self).items():
             if role != "x" and name is not None:
@@ -48,7 +48,7 @@ class Roles:
 class DataColumns:
     """The values of the columns, for all n rows of the table.
 
-    x (n, d)       the features, finite; an unused row without a finite value holds the first used row's
+    x (n, d)       the features, finite; an unused row without finite values has those of the first used row
     y (n,)         the targets, likewise;  target  the kind of their column
     weights (n,)   None without a column of weights
     used (n,)      rows with a weight above 0 that are not dropped
@@ -92,7 +92,7 @@ class DataColumns:
         return found
 
     def context(self) -> dict[str, Any]:
-        """What a model file holds, so that new rows are read in the same way."""
+        """The description in a model file, so that new rows are read in the same way."""
         plain = all(isinstance(column, Numbers) for column in self.features.columns)
         found: dict[str, Any] = {"x": list(self.features.names)} | (
             {} if plain else {"features": self.features.stored()}
@@ -122,8 +122,8 @@ def read_columns(
     drop_first       leave out the first level of a column of text, for the intercept
     candidates       columns that may become features without --x; None: all of them
     allow_no_features    accept a table without any feature
-    more             columns that become features beside those of --x
-    levels           those that hold levels, which become one column of their places
+    more             columns that become features besides those of --x
+    levels           columns of levels, each converted to one column of level numbers
     levels_option    what the user gives to use the levels of a column
     """
     if roles.y == DEFAULT_TARGET and DEFAULT_TARGET not in table.columns:

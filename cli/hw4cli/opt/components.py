@@ -22,7 +22,7 @@ from hw4opt.terms import Term
 
 @dataclass(frozen=True)
 class SumOfComponents:
-    """The sum, and terms that act on the whole of it.
+    """The sum, and the terms that act on the sum itself.
 
     free, given    hyper-parameters that were not given, and those that were, as in dose.tv
     """
@@ -63,7 +63,7 @@ def _check_name(words: ComponentWords) -> None:
 
 
 def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], set[str]]:
-    """The options with the columns of the components as x, columns that become features besides, and those of levels.
+    """The options with the columns of the components as x, further columns that become features, and those of levels.
 
     Raises `InputError` for an x column that is in no component, and the reverse.
     """
@@ -81,7 +81,7 @@ def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], s
 
 
 def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOfComponents:
-    """The sum over these features; raises `InputError` for words of components that are not there."""
+    """The sum over these features; raises `InputError` for terms of unknown components."""
     words = all_components(options, features)
     names = [one.name for one in words]
     regularizers = by_component("--reg", options.reg, names, short="weight")
@@ -98,7 +98,7 @@ def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOf
 
 
 def all_components(options: ProblemOptions, features: Sequence[str]) -> list[ComponentWords]:
-    """Those of --component, and with --additive one of every other feature."""
+    """The components of --component, and with --additive one for every other feature."""
     words = [parse_component("--component", text) for text in options.component]
     taken = {column for one in words for column in one.columns}
     rest = [name for name in features if options.additive and name not in taken]
@@ -120,7 +120,7 @@ def _component(
     constraints: Mapping[str, Sequence[Spec]],
     gamma: float | None,
 ) -> tuple[Component, list[str], set[str]]:
-    """The component, and which of its hyper-parameters are free and given."""
+    """The component, and its free and given hyper-parameters."""
     own = list(regularizers.get(words.name, ()))
     if words.has_kernel:
         own += [spec for spec in regularizers.get("", ()) if spec.name not in {one.name for one in own}]
@@ -150,7 +150,7 @@ def _kernel(words: ComponentWords, common: str | None, gamma: float) -> Kernel |
 
 
 def _check_used(options: ProblemOptions, words: Sequence[ComponentWords], undotted: Sequence[str]) -> None:
-    """Raise `InputError` for words on all kernels where no component has one."""
+    """Raise `InputError` for terms on all kernels if no component has one."""
     if options.kernel is not None and not is_of_model("kernel") and all(one.space is not None for one in words):
         raise InputError(f"--kernel {options.kernel}: every --component names its own space; drop it")
     if any(one.has_kernel for one in words):
@@ -159,11 +159,11 @@ def _check_used(options: ProblemOptions, words: Sequence[ComponentWords], undott
     for name, value in [*said, *(("reg", text) for text in undotted)]:
         if not is_of_model(name):
             own = "name a component, as in --reg NAME.ridge=1" if name == "reg" else "drop it"
-            raise InputError(f"--{name} {value} speaks of components with a kernel, and there are none; {own}")
+            raise InputError(f"--{name} {value} applies to components with a kernel, and there are none; {own}")
 
 
 def _gammas(given: float | NamedGammas | None, words: Sequence[ComponentWords]) -> dict[str, float]:
-    """The gamma that was given of every component with a kernel."""
+    """The given gamma of every component with a kernel."""
     kernels = [one.name for one in words if one.has_kernel]
     if given is None:
         return {}

@@ -130,10 +130,10 @@ def _check_options(
         )
     if mixture_options.k is not None and mixture_options.k_values is not None:
         raise InputError(
-            f"--k {mixture_options.k} and --k-range {mixture_options.k_range} both say how many moods; give one of them"
+            f"--k {mixture_options.k} and --k-range {mixture_options.k_range} both give the number of moods; drop one"
         )
     if mixture_options.k is None and mixture_options.k_values is None and data_options.data is not None:
-        raise InputError("how many moods is not given; give --k K, or --k-range 1:6 to choose")
+        raise InputError("the number of moods is not given; give --k K, or --k-range 1:6 to choose")
     if not mixture_options.plain:
         for name, value in (("init", data_options.init), ("cycles", mixture_options.cycles)):
             if value is not None:
@@ -147,7 +147,7 @@ def _check_options(
         ("search-seconds", mixture_options.search_seconds),
     ):
         if value is not None:
-            raise InputError(f"--{name} {value} belongs to the search and --plain does none; drop one of them")
+            raise InputError(f"--{name} {value} belongs to the search, which --plain does not do; drop one of them")
 
 
 def _playlist_files(playlist_options: PlaylistOptions, mixture_options: MixtureOptions) -> list[Files]:

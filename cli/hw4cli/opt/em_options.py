@@ -83,7 +83,7 @@ EM_OPTIONS = (
         "--k",
         type=whole(1),
         metavar="K",
-        help="Moods. Default: 3 for the built-in listener; with DATA give it, or --k-range.",
+        help="Number of moods. Default: 3 for the built-in listener; with DATA give it, or --k-range.",
     ),
     click.option(
         "--k-range",
@@ -98,18 +98,18 @@ EM_OPTIONS = (
         help="The criterion that selects k in --k-range.",
     ),
     click.option("--intercept/--no-intercept", default=True, help="A column of ones; default yes."),
-    click.option("--restarts", type=whole(1), metavar="R", help=f"Maximum of starts; default {Budget().starts}."),
+    click.option("--restarts", type=whole(1), metavar="R", help=f"Starts, at most; default {Budget().starts}."),
     click.option(
         "--search",
         type=whole(0),
         metavar="N",
-        help=f"Maximum of perturbations; default {PERTURBATIONS_PER_START} for each start.",
+        help=f"Perturbations, at most; default {PERTURBATIONS_PER_START} per start.",
     ),
     click.option(
         "--search-seconds",
         type=click.FloatRange(0, min_open=True),
         metavar="S",
-        help="A further limit of the search, for all k of --k-range together; runs stop where they are. Default: none.",
+        help="A further limit of the search, for all k of --k-range together; unfinished runs stop. Default: none.",
     ),
     click.option(
         "--ridge",
@@ -117,9 +117,9 @@ EM_OPTIONS = (
         default=0.0,
         show_default=True,
         metavar="W",
-        help="W·Σ‖w‖² in the M-step.",
+        help="Weight W of the penalty W·Σ‖w‖² in the M-step.",
     ),
-    click.option("--quasi", is_flag=True, help="Take fractional counts."),
+    click.option("--quasi", is_flag=True, help="Accept fractional counts (quasi-likelihood)."),
     click.option(
         "--truncated",
         is_flag=True,
@@ -133,7 +133,7 @@ EM_OPTIONS = (
         "--cycles", type=whole(1), metavar="N", help=f"With --plain: exactly N cycles; default {PLAIN_CYCLES}."
     ),
     click.option("--catalogue", metavar="CSV", help="Songs with the same features, to rank; default: DATA's own."),
-    click.option("--top", type=whole(1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
+    click.option("--top", type=whole(1), default=20, show_default=True, metavar="N", help="Songs per playlist."),
     click.option("--playlists", metavar="DIR", help=PLAYLISTS_HELP),
     click.option(
         "--report",

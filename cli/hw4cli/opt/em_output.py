@@ -29,7 +29,7 @@ COMPONENTS = re.compile(r"\bcomponent(s?)\b(?: (\d+(?:, \d+)*))?")
 
 def with_moods(sentence: str) -> str:
     """A sentence of the library with moods for components, counted from 1, and the option for an exposure."""
-    sentence = sentence.replace("take the log of an exposure first", "an exposure itself goes to --exposure")
+    sentence = sentence.replace("take the log of an exposure first", "give an exposure itself by --exposure")
     return COMPONENTS.sub(_mood, sentence)
 
 
@@ -121,7 +121,7 @@ def mood_columns(result: MixtureResult) -> list[str]:
 
 
 def mood_rows(result: MixtureResult, truth: Listener | None) -> list[list[str]]:
-    """One row a quantity: shares, then coefficients, beside the true values if they are known."""
+    """One row per quantity: shares, then coefficients, with the true values if known."""
     found = None if truth is None else match_moods(result, truth)
     true_shares = None if truth is None or found is None else truth.proportions[found.moods]
     true_coef = None if found is None else found.coef

@@ -1,4 +1,4 @@
-"""The report of `hw4opt em`: moods, how many there are, playlists, and how they were found."""
+"""The report of `hw4opt em`: moods, their number, playlists, and the search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CRITERION_NAMES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "held_out": "held-o
 
 @dataclass(frozen=True, eq=False)
 class ReportedMoods:
-    """What the report is about; texts: the columns of text by which playlists name their songs."""
+    """The content of the report; texts: the columns of text by which playlists name their songs."""
 
     result: MixtureResult
     choice: Choice | None
@@ -83,8 +83,8 @@ def _how_many(about: ReportedMoods, charts: Charts) -> str:
         for k in choice.results
     ]
     sentence = (
-        f"{about.result.k} moods have the best {CRITERION_NAMES[choice.criterion]}. BIC asks how many moods the data "
-        "show, ICL how many can be told apart row by row; both are lower for the better, held-out likelihood higher."
+        f"{about.result.k} moods have the best {CRITERION_NAMES[choice.criterion]}. BIC estimates the number of moods "
+        "in the data, ICL that of moods distinct row by row; lower is better, except for held-out likelihood."
     )
     drawn = [name for name in names if name != "held_out"] or names
     ks = [*choice.results]
@@ -106,14 +106,14 @@ def _playlist(one: Playlist, about: ReportedMoods) -> str:
 
 
 def _climb(result: MixtureResult) -> Chart:
-    """How far the log-likelihood was from its end after each cycle; what rounding hides is left out."""
+    """The final log-likelihood less that after each cycle; differences below rounding are left out."""
     short = result.log_likelihood - np.asarray(result.trace)
     short = np.where(short > 1e-12 * abs(result.log_likelihood), short, np.nan)
     series = [Series("", np.arange(1, len(short) + 1), short)]
-    return Chart("Log-likelihood: what a cycle still lacks", "cycle", "lacking", series, logarithmic=True)
+    return Chart("Log-likelihood: final value less that of the cycle", "cycle", "lacking", series, logarithmic=True)
 
 
 def _checks(result: MixtureResult) -> list[tuple[str, str]]:
     sizes = ", ".join(f"{size:,}" for size in result.cluster_sizes.tolist())
     spread = ", ".join(f"{one:.3g}" for one in result.dispersion.tolist())
-    return [("rows by most probable mood", sizes), ("dispersion by mood (1: as the law says)", spread)]
+    return [("rows by most probable mood", sizes), ("dispersion by mood (1: Poisson)", spread)]

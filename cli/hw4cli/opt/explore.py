@@ -70,12 +70,12 @@ SERVE = (
 @click.command("explore")
 @options(PROBLEM, SOLVE, SELECT, SERVE, MODEL_FILE, OUTPUT)
 def command(host: str, port: int, browser: bool, max_upload: int, **given: Any) -> int:
-    """Explore a fit on a page: drag sliders and points; curve, held-out error and proof follow.
+    """Explore a fit on a page: drag sliders and points; curve, held-out error and proof are updated.
 
     DATA is a CSV with a header, or a Parquet file, with one x column, or several and a sum of curves (--additive or
     --component), of which the page shows one at a time. Without it: the step data of the assignment. The options of
-    `hw4opt solve` set the start (--plot and --save write that one). The page is served on this machine alone, to
-    whoever has its address, which is the only line on stdout; Ctrl-C ends it.
+    `hw4opt solve` set the initial fit (which --plot and --save write). The page is served on this machine only, to
+    anyone with its address, which is the only line on stdout; Ctrl-C ends it.
     """
     selection, solver, output = take(SelectionOptions, given), take(SolverOptions, given), take(OutputOptions, given)
     problem_options = take(ProblemOptions, given)
@@ -176,7 +176,7 @@ def serve(
         where = f"--host {host}" + (f" --port {port}" if port else "")
         raise InputError(f"{where}: the page cannot be served there: {error.strerror or error}") from error
     if not is_loopback(host):
-        say(f"warning: --host {host} lets other machines connect; whoever has the address can use this one's processor")
+        say(f"warning: --host {host} lets other machines connect; anyone with the address can use this processor")
     return explorer
 
 

@@ -11,10 +11,10 @@ from hw4opt.errors import listed
 from hw4opt.terms.base import Array
 
 OUTSIDE_ADVICE = {
-    "keep": "predictions there follow from the kernel or the line alone, not from data: --outside empty leaves them "
+    "keep": "predictions there depend on the kernel or the line, not on data: --outside empty leaves them "
     "empty, --outside clip predicts at the nearest x inside",
     "empty": "predictions there are left empty",
-    "clip": "predictions there are those at the nearest x inside, each column by itself",
+    "clip": "predictions there are those at the nearest x inside, column by column",
 }
 
 

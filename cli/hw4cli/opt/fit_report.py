@@ -1,4 +1,4 @@
-"""The report on a fit: one HTML file that says what was asked, what came out, and what of it is proven."""
+"""The report on a fit: one HTML file with the problem, the answer and its proof."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from hw4opt.selection import Selection
 
 REPORT_POINTS = 500  # of the curve, besides the data's own x
-PARTS_SENTENCE = (
-    "Each part is centered; the points are partial residuals, the part plus what the whole fit leaves of a row."
-)
+PARTS_SENTENCE = "Each part is centered; the points are partial residuals: the part plus the residual of the whole fit."
 MAX_REPORT_ROWS = 5_000  # drawn; of more, a seeded part
 MOST_ROWS_LISTED = 10
 WAY_NAMES = {"loo": "leave-one-out", "loo:x": "leaving rows of equal x out together"}
@@ -47,7 +45,7 @@ WAY_NAMES = {"loo": "leave-one-out", "loo:x": "leaving rows of equal x out toget
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reported:
-    """What a report is about.
+    """The content of a report.
 
     origin      version, command, seed, platform and hash of the data, as in every JSON
     repeats     commands and scripts that repeat the fit, by what they are
@@ -168,7 +166,7 @@ def _kept(count: int, marked: np.ndarray) -> np.ndarray:
 
 
 def _residuals(about: Reported) -> str:
-    """How residuals are spread, and the rows that stand out."""
+    """The distribution of residuals, and outlying rows."""
     result = about.result
     observed, fitted, rows = observed_targets(result), _middle(result), drawn_rows(result)
     sizes = np.abs(observed - fitted)
@@ -196,7 +194,7 @@ def _residuals(about: Reported) -> str:
     return section(
         f"Residuals of level {levels[middle_level(levels)]:g}" if levels else "Residuals",
         pairs((f"sizes: {name}", f"{value:.4g}") for name, value in shares),
-        paragraph("The largest ones; ← stands out from the others. Rows are counted from 1.", "soft"),
+        paragraph("The largest ones; ← marks outliers. Rows are counted from 1.", "soft"),
         table(columns, listed),
     )
 
@@ -222,9 +220,8 @@ def certificate_sentences(result: Result) -> list[str]:
     left_out = "" if reason is None else f" ({translate(reason)})"
     if bound is not None:
         sentences.append(
-            f"So every prediction at a data row lies within {bound:.2g} of the exact optimum's{left_out}: digits of a "
-            "prediction beyond that mean nothing. This is about solving the problem, not about how far the data "
-            "determine it."
+            f"Every prediction at a data row lies within {bound:.2g} of the exact optimum's{left_out}: further digits "
+            "are not significant. This is the accuracy of the solution, not the uncertainty from the data."
         )
     elif reason is not None:
         sentences.append(f"No bound on predictions: {translate(reason)}.")
@@ -261,7 +258,7 @@ def _choice(about: Reported, maps: Sequence[Mapping[str, Any]]) -> str:
     sentence = (
         f"{names} chosen by {way}: the {selection.metric} averaged over held-out rows is {selection.score:.6g}, with a "
         f"standard error of {selection.standard_error:.2g}; {len(selection.table)} settings, {selection.fits:,} fits, "
-        f"{selection.seconds:.2f} s. The lowest error found is a little too low an estimate of the error on new data."
+        f"{selection.seconds:.2f} s. The lowest error found slightly underestimates the error on new data."
     )
     places = "".join(place(one["place"], "Held-out errors of the settings tried") for one in maps)
     return section("How hyper-parameters were chosen", paragraph(sentence), f'<div class="maps">{places}</div>')

@@ -14,7 +14,7 @@ MOST_RESIDUALS = 0.95  # share of residuals beyond delta above which a warning i
 
 
 def fit_warnings(result: Result, not_given: Collection[str]) -> list[str]:
-    """Warnings on constraints that fail between the data rows, and on a delta beyond none or nearly all residuals.
+    """Warnings on constraints violated between the data rows, and on a delta that no or nearly every residual exceeds.
 
     not_given    parameters that the data determined, for which there is no warning
     """
@@ -37,7 +37,7 @@ def dispersion_warnings(result: Result, errors: str) -> list[str]:
         return []
     if errors != ERRORS[0] or inference.dispersion is None or inference.dispersion <= OVERDISPERSION:
         return []
-    overdispersed = f"counts are spread wider than Poisson counts: the dispersion is {inference.dispersion:.3g}"
+    overdispersed = f"counts vary more than Poisson counts: the dispersion is {inference.dispersion:.3g}"
     if inference.standard_errors is None or quasi.standard_errors is None:
         return [overdispersed]
     place = int(np.isfinite(inference.standard_errors).nonzero()[0][-1])

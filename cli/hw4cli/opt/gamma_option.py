@@ -11,7 +11,7 @@ EACH = "each"
 
 @dataclass(frozen=True)
 class NamedGammas:
-    """A gamma per column, or component of a sum: NAME=G,… as given; none for `each`, which has every one chosen."""
+    """One gamma per column, or component of a sum: NAME=G,… as given; none for `each`, where all are chosen."""
 
     given: tuple[tuple[str, float], ...] = ()
 
@@ -38,7 +38,7 @@ def gamma_of(
         given = (("", 0.0),)
     twice = next((name for place, (name, _) in enumerate(given) if name in dict(given[:place])), None)
     if twice:
-        raise click.BadParameter(f"{shortened(text)!r}: {twice!r} stands there twice")
+        raise click.BadParameter(f"{shortened(text)!r}: {twice!r} is given twice")
     if not all(name for name, _ in given):
         raise click.BadParameter(
             f"{shortened(text)!r}: give a number, one per column or component, as dose=20,age=0.1, or each"

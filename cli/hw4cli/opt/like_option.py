@@ -60,7 +60,7 @@ def _options_of(path: str) -> dict[str, Any]:
         *(["it has columns of text or time"] if "features" in context or "target" in context else []),
     ]
     if unsaid:
-        raise InputError(f"--like {path}: {unsaid[0]}, which no option says; describe the model by options")
+        raise InputError(f"--like {path}: {unsaid[0]}, which options cannot describe; describe the model by options")
     kernel, gammas = stored["kernel"], () if model.kernel is None else model.kernel.gammas
     named = ",".join(f"{name}={gamma!r}" for name, gamma in zip(columns, gammas, strict=False))
     options = {
@@ -79,7 +79,7 @@ def _options_of(path: str) -> dict[str, Any]:
 
 
 def _words(term: dict[str, Any], columns: Sequence[str]) -> str:
-    """A stored term as an option says it."""
+    """A stored term as the value of an option."""
     from hw4opt.problem.words import EVERYWHERE, SEVERAL
 
     said = []

@@ -1,4 +1,4 @@
-"""Options that take a name of hw4opt's: their completion, and their help, which lists the names."""
+"""Options that take a name of the library: their completion, and their help, which lists the names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _names(kind: str) -> Sequence[str]:
 
 
 class NameOption(click.Option):
-    """An option that takes a name; its help lists those that there are, with the parameters that a user gives."""
+    """An option that takes a name; its help lists the known names with their parameters."""
 
     def __init__(self, words: Sequence[str], *, kind: str, without: tuple[str, ...] = (), **given: Any) -> None:
         super().__init__(words, shell_complete=complete_name(kind), **given)

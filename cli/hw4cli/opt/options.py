@@ -285,7 +285,7 @@ SELECT = (
         default="zoom",
         show_default=True,
         metavar="zoom|grid|random:N",
-        help="How the settings that are tried are found.",
+        help="How the settings to try are chosen.",
     ),
     click.option(
         "--grid",
@@ -306,7 +306,7 @@ SELECT = (
         type=click.Choice(["shuffled", "contiguous"]),
         default="shuffled",
         show_default=True,
-        help="Rows of a fold of kfold:K: drawn at random, or neighbours in the table.",
+        help="Rows of a fold of kfold:K: drawn at random, or consecutive in the table.",
     ),
     click.option(
         "--groups", metavar="COL", help="Rows with equal cells here are left out together. Default: none are."

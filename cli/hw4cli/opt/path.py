@@ -44,7 +44,7 @@ from hw4opt import InputError, Problem, Result, Status, fit, fit_batch
 if TYPE_CHECKING:
     from hw4opt.selection import Selection
 
-MAX_BATCH_ROWS = 2_000_000  # rows × settings solved as one batch; more would only need more memory
+MAX_BATCH_ROWS = 2_000_000  # rows × settings solved as one batch; larger ones would only need more memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PathPoint:
     OUTPUT,
 )
 def command(vary: str, **given: Any) -> int:
-    """Fits and held-out errors along one hyper-parameter.
+    """Compute fits and held-out errors along one hyper-parameter.
 
     The others keep their given values; those not given are first selected together with it, as by `hw4opt solve`, and
     then fixed. With --select none there are no held-out errors. --save writes the model with the lowest one.
@@ -101,8 +101,8 @@ def path(
     check_solver(solver_options.solver)
     if selection_options.select == "none" and output_options.save is not None:
         raise InputError(
-            f"--save {output_options.save} keeps the model of lowest held-out error and --select none has none; "
-            "drop one of them"
+            f"--save {output_options.save} writes the model of lowest held-out error, which --select none does not "
+            "compute; drop one of them"
         )
     check_outputs(output_options, problem_options.files)
     built = build_problem(problem_options, selection_options.groups)

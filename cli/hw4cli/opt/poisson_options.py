@@ -50,7 +50,8 @@ def check_errors(problem: Problem, solver_options: SolverOptions) -> None:
 
 
 def check_counts(y: Array, name: str, loss: Poisson, used: np.ndarray, truncation: str | None) -> list[str]:
-    """Raise `InputError` for a target that is no count in a row of `used` (n,); warnings on fractions and counts ≥ 1.
+    """Raise `InputError` for a target that is not a count in a row of `used` (n,); warnings on fractions and counts ≥
+    1.
 
     truncation    the option for truncated counts that a warning recommends; None: no warning
     """
@@ -87,7 +88,7 @@ def check_columns(x: Array, names: Sequence[str]) -> None:
     for name, column in zip(names, x.T, strict=True):
         if np.all(column == column[:1]):
             raise InputError(
-                f"column {name!r} is constant and stands beside the intercept; drop it from --x, or give --no-intercept"
+                f"column {name!r} is constant and there is an intercept; drop it from --x, or give --no-intercept"
             )
 
 
@@ -97,7 +98,7 @@ def log_offset(table: Table, offset: str | None, exposure: str | None, used: np.
     used (n,)    rows whose cells must be valid; others are 0 if their cells are not
     """
     if offset is not None and exposure is not None:
-        raise InputError(f"--offset {offset} and --exposure {exposure} say the same thing twice; give one of them")
+        raise InputError(f"--offset {offset} and --exposure {exposure} have the same meaning; give one of them")
     if exposure is None:
         return None if offset is None else np.nan_to_num(table.numbers(offset, used), nan=0.0)
     values = table.numbers(exposure, used)

@@ -49,7 +49,7 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
         raise click.BadParameter(f"{shortened(text or '')}: give levels between 0 and 1, as in 0.9 or 0.9,0.5")
     levels = tuple(map(float, words))
     if len(set(levels)) < len(levels):
-        raise click.BadParameter(f"{shortened(text or '')}: a level stands there twice")
+        raise click.BadParameter(f"{shortened(text or '')}: a level is given twice")
     return levels
 
 
@@ -78,7 +78,7 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
 @click.option(
     "--y",
     metavar="COL",
-    help="Mixtures: the column of counts, which tell the mood of a row; default: the one of the fit.",
+    help="Mixtures: the column of counts, which determine the mood of a row; default: the one of the fit.",
 )
 @click.option(
     "--interval",
@@ -102,12 +102,12 @@ def command(memory: int | None, offset: str | None, exposure: str | None, **give
     from file to file a block at a time.
 
     prediction is the linear predictor; logistic models add mean, the probability of y = 1, and poisson models the
-    expected count. bound is a proven distance from the prediction of the exact optimum; a model with an unpenalised
-    intercept has none. Of a mixture: mood, responsibility_1, … and mean given the count of the row; without a column
-    of counts, the mean over all moods. A prediction that is not finite is an empty cell.
+    expected count. bound is a proven bound of the distance from the prediction of the exact optimum; a model with an
+    unpenalised intercept has none. For a mixture: mood, responsibility_1, … and mean given the count of the row;
+    without a column of counts, the mean over all moods. A prediction that is not finite is an empty cell.
 
     With --interval, a new target lies between lower and upper with a probability of at least 2·LEVEL - 1 (plus) or
-    LEVEL (minmax) of leave-one-out folds, and 2·LEVEL - 1 - √(2/n) of K folds, where rows are exchangeable, weights
+    LEVEL (minmax) with leave-one-out folds, and 2·LEVEL - 1 - √(2/n) with K folds, if rows are exchangeable, weights
     equal, and no hyper-parameter was chosen on them; for base, and after choosing, nothing is guaranteed.
     """
     predict_options = take(PredictOptions, {**given, "categorical": ()})
@@ -123,7 +123,7 @@ def command(memory: int | None, offset: str | None, exposure: str | None, **give
 def load_predictor(predict_options: PredictOptions) -> Predictor:
     """The saved model. Raises `ModelFileError`."""
     if typed("interval_method") and not predict_options.interval:
-        raise InputError(f"--interval-method {predict_options.interval_method}: there is no --interval; give it, too")
+        raise InputError(f"--interval-method {predict_options.interval_method} needs --interval; give it, too")
     if Components.is_file(predict_options.model):
         return MixturePredictor(Components.load(predict_options.model))
     if is_blocks_file(predict_options.model):

@@ -48,7 +48,7 @@ class FitPredictor:
     @property
     def span(self) -> Array | None:
         problem = self.result.problem
-        if isinstance(problem.kernel, Precomputed):  # rows of a Gram matrix lie nowhere
+        if isinstance(problem.kernel, Precomputed):  # rows of a Gram matrix have no position
             return None
         return np.stack([problem.active_x.min(axis=0), problem.active_x.max(axis=0)])
 
@@ -59,7 +59,7 @@ class FitPredictor:
         if predict_options.y is not None:
             raise InputError(
                 f"--y {predict_options.y} belongs to a mixture, as `hw4opt em --save` writes it, "
-                f"and {predict_options.model} is none; drop it"
+                f"and {predict_options.model} is not one; drop it"
             )
 
     def _check_intervals(self, model: str) -> None:
@@ -139,7 +139,7 @@ class FitPredictor:
         if self.result.problem.intercept:
             return "predictions hold the intercept, which no penalty reaches"
         if isinstance(self.result.problem.kernel, Precomputed):
-            return "rows of a precomputed kernel do not hold k(x, x)"
+            return "rows of a precomputed kernel do not include k(x, x)"
         return self.result.certificate.norm_bound_reason or self.result.certificate.reason or ""
 
     def figure(self, x: Array) -> Any:

@@ -61,7 +61,7 @@ class MixturePredictor:
         name = predict_options.y or self.context.get("y")
         if predict_options.y is None and name not in table.columns:
             missing = f"{table.source} has no column {name!r}" if name else "no column of counts is named with --y"
-            return MixtureColumns(warnings=(f"{missing}: mean is that over all moods, weighted by their proportions",))
+            return MixtureColumns(warnings=(f"{missing}: mean is taken over all moods, weighted by their proportions",))
         groups, target = self.context.get("groups"), target_of(self.context, str(name))
         if groups is None or groups in table.columns:
             return MixtureColumns(target, str(name), groups)

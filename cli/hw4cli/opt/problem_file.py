@@ -1,6 +1,6 @@
-"""Problem files: TOML that describes a problem and how it is solved; every key is an option of `hw4opt solve`.
+"""Problem files: TOML that describes a problem and its solution; every key is an option of `hw4opt solve`.
 
-The data stand in it by their path, from the file's folder, and by their SHA-256: other data are refused.
+The data are given by their path, relative to the file's folder, and by their SHA-256: other data are refused.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from hw4opt.errors import shortened
 from hw4opt.tables import STDIN, Table
 from hw4opt.tables.read import read_bytes
 
-PROBLEM_FILE = "Problem file, for --problem: what was asked for"  # over it, in a report
+PROBLEM_FILE = "Problem file, for --problem"  # over it, in a report
 MOST_PROBLEM_BYTES = 1_000_000
-OF_THE_MACHINE = {"problem", "max_input", "workers"}  # options that are no part of a description
+OF_THE_MACHINE = {"problem", "max_input", "workers"}  # options that are not part of a description
 
 
 def problem_text(

@@ -42,11 +42,11 @@ PROBLEM_FROM_FILE = (
         "--data-sha256",
         metavar="HEX",
         callback=of_the_data,
-        help="Refuse DATA whose bytes have another SHA-256. Default: any are taken.",
+        help="Refuse DATA whose bytes have another SHA-256. Default: no check.",
     ),
 )
 PROBLEM_TO_FILE = click.option(
     "--save-problem",
     metavar="FILE.toml",
-    help="Write what is asked for: data by path and SHA-256, and every option; --problem takes it. Default: none.",
+    help="Write the problem as a file for --problem: data by path and SHA-256, and every option. Default: none.",
 )

@@ -49,9 +49,8 @@ REPORT = (
 def command(out: str, opens: bool, compares: bool, **given: Any) -> int:
     """Fit as `hw4opt solve` does, and write a report: one self-contained HTML file.
 
-    It holds the fit as a figure that can be zoomed, how hyper-parameters were chosen, the rows that stand out, what is
-    proven, warnings, and the commands that repeat it. It is written also where the answer is not certified, and says
-    so.
+    It has the fit as a figure that can be zoomed, the choice of hyper-parameters, outlying rows, the proof, warnings,
+    and the commands that repeat it. It is also written if the answer is not certified, which it states.
     """
     problem_options, solver_options = take(ProblemOptions, given), take(SolverOptions, given)
     selection_options, output_options = take(SelectionOptions, given), take(OutputOptions, given)

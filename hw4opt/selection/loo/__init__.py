@@ -1,1 +1,1 @@
-"""The engine of leave-one-out: exact fits without a few rows, from the fit of all rows."""
+"""Exact fits without a few rows, computed from the fit of all rows."""

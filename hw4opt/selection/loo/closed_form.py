@@ -19,7 +19,7 @@ from hw4opt.terms.base import Array
 
 
 def takes(form: Form) -> bool:
-    """Quadratic rows, alike in every setting, and a ridge on every column."""
+    """Whether rows are quadratic and the same in every setting, with a ridge on every column."""
     if len(form.terms) != 1 or len(form.loss.boxes) != 1 or not (form.penalty > 0).all():
         return False
     (box,) = form.loss.boxes
@@ -44,7 +44,7 @@ def solve(form: Form) -> FoldFits:
 
 
 def _gap(a: Array, t: Array, penalty: Array, w: Array) -> Array:
-    """What P w + Aᵀ(A w - t) over the rows of each fold costs, (S, n): at those duals, no row costs anything."""
+    """The gap of each fold, (S, n), at its w and the duals A w - t: only P w + Aᵀ(A w - t) contributes."""
     apart = w @ a.T - t
     np.einsum("sii->si", apart)[:] = 0.0
     return stationarity_cost(penalty, penalty * w + apart @ a, w, np.zeros(1))

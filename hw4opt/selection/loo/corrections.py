@@ -1,13 +1,12 @@
-"""Folds of smooth losses beside other terms: those of quadratics that touch the loss, corrected round by round.
+"""Folds of smooth losses with other terms: those of quadratic approximations of the loss, corrected in rounds.
 
-At the full fit each f_i is replaced by the quadratic that touches it. What the slopes of a fold then lack,
+At the full fit each f_i is replaced by its second-order expansion. The error of a fold's gradient,
 
     g(w) = Σ_i a_i [f_i'(a_iᵀw) - f_i'(z_i) - f_i''(z_i) (a_iᵀw - z_i)],      i over the fold's rows, z of the full fit,
 
-is added, and w ← the fold of the quadratics with g(w)ᵀw beside them: proximal Newton steps of all folds with the full
-fit's Hessian, less the rows that leave. Each gains a constant number of digits (Lee, Sun and Saunders 2014). At the
-duals f' a fold's residual is that of its quadratics and the change of g: its gap is at most (√gap + √(cost of the
-change))².
+is added as a linear term, and w ← the fold of the quadratics with g(w)ᵀw added: proximal Newton steps of all folds with
+the full fit's Hessian, less the held-out rows, which converge linearly (Lee, Sun and Saunders 2014). At the duals f' a
+fold's residual is that of its quadratics plus the change of g: its gap is at most (√gap + √(cost of the change))².
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from hw4opt.selection.loo.path import GAP_MARGIN, LIMIT_MARGIN, FullFits, fold_t
 from hw4opt.terms.base import Array
 
 ROUND_LIMIT = 60
-SLOW_COST_RATIO = 0.7  # of the cost before: a fold whose round leaves more is given up
-FINAL_COST_SHARE = 1e-4  # of what counts as exact
+SLOW_COST_RATIO = 0.7  # of the cost before: a fold with a larger ratio after a round is given up
+FINAL_COST_SHARE = 1e-4  # of the gap that counts as exact
 NEAR_CURVATURE = 2 - 4 / math.e  # share of a curvature that counts within 1/c of a point, where |f'''| ≤ c f''
 
 
@@ -74,9 +73,9 @@ class Corrections:
 
     form, w (1, r)             the full fit
     a (n, r), has (F, n)       the loss's rows, and which of them each fold has
-    gap_scale, limit           what gaps are relative to; what held-out losses may add up to
-    gap, cost, rounds (F,)     relative, and of the change of g, so far;  going (F,): folds that are not done
-    losses (F,)                what held-out losses are at least;  least: their sum above the limit, else NaN
+    gap_scale, limit           the unit of relative gaps; the largest sum of held-out losses
+    gap, cost, rounds (F,)     relative gap, cost of the change of g, rounds so far;  going (F,): folds not done
+    losses (F,)                lower bounds of held-out losses;  least: their sum above the limit, else NaN
     """
 
     form: Form
@@ -125,7 +124,7 @@ class Corrections:
 
     @cached_property
     def quadratic(self) -> BoxRows:
-        """The quadratics that touch the loss there; lines where it has no curvature."""
+        """The second-order expansions of the loss there; linear where it has no curvature."""
         return self.smooth.quadratic_at(self.z, np.zeros((1, 1), dtype=bool))
 
     @cached_property
@@ -139,8 +138,8 @@ class Corrections:
         return self.quadratic.gradient(self.z)
 
     def correct(self, w: Array, gap: Array, force: Array) -> np.ndarray:
-        """After a round, w (F, r) with the gaps of the quadratics (F,): g(w) into `force` (F, r); gives the folds that
-        need another round, (F,)."""
+        """After a round, for w (F, r) with the gaps of the quadratics (F,): write g(w) into `force` (F, r), and return
+        the folds that need another round, (F,)."""
         going = np.flatnonzero(self.going)
         w = w[going]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -162,7 +161,7 @@ class Corrections:
         return self.going
 
     def _exceeds(self, some: np.ndarray, z: Array) -> bool:
-        """Whether the held-out losses, which are convex, must add up to more than the limit; z (f, n) of some folds."""
+        """Whether the sum of the held-out losses, which are convex, must exceed the limit; z (f, n) of some folds."""
         fold, row = np.nonzero(~self.has[some])
         with np.errstate(over="ignore", invalid="ignore"):
             rows, at, apart = self.smooth.cut(row), z[fold, row][None], self.apart(some, z)[fold, row]
@@ -175,10 +174,10 @@ class Corrections:
         return total > self.limit
 
     def apart(self, some: np.ndarray, z: Array) -> Array:
-        """How far z (f, n) of some folds is from that of their optima at most; infinite where that is not known.
+        """Bounds of the distance of z (f, n) of some folds from z of their optima; infinite where not known.
 
         With d between the two, Δ the largest |z - z of the full fit|, H the full fit's Hessian, v_i = a_iᵀH⁻¹a_i and
-        h_i the curvatures of the rows that leave: |f'''| ≤ c f'' makes gap ≥ ½ κ e^(-cΔ) (1 - Σ h_i v_i) dᵀHd,
+        h_i the curvatures of the held-out rows: |f'''| ≤ c f'' makes gap ≥ ½ κ e^(-cΔ) (1 - Σ h_i v_i) dᵀHd,
         κ = 2 - 4/e, where c |a_jᵀd| ≤ 1, and |a_jᵀd|² ≤ v_j dᵀHd.   (Bach 2010.)
         """
         has, c = self.has[some], self.smooth.term.self_concordance

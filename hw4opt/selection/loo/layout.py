@@ -1,4 +1,4 @@
-"""The rows of every fold together: those of the full data, and the differences merged over points that leave."""
+"""The rows of all folds: those of the full data, and differences merged over held-out points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hw4opt.selection.folds import Folds
 from hw4opt.terms import Acts, PiecewiseQuadratic
 from hw4opt.terms.row_map import RowMap
 
-RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one per fold: where each begins, (F + 1,), and all of them
+RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # of the folds: the start of each, (F + 1,), and all entries
 LAYOUT_ENTRIES = 16_000_000  # rows × folds that are laid out together,
 SMOOTH_ENTRIES = 1_500_000  # with a smooth loss, whose folds keep some numbers for each of their rows
 KEPT_ENTRIES = 100_000_000  # rows × folds whose layouts are kept, a byte each
@@ -22,9 +22,9 @@ KEPT_ENTRIES = 100_000_000  # rows × folds whose layouts are kept, a byte each
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """By what a term acts on: the row map over all folds, the full data's rows first; (F, m) whether a fold has a row.
+    """By functional: the row map over all folds, the full data's rows first; (F, m) whether a fold has a row.
 
-    It speaks of points, not of a basis: every gamma shares it.
+    It refers to points, not to a basis, and is shared by all gammas.
     """
 
     maps: dict[Acts, tuple[RowMap, np.ndarray]]
@@ -46,8 +46,8 @@ class Layout:
         return cls({term.acts: (term.map, np.ones((1, term.count), dtype=bool)) for term in form.terms})
 
     def moves(self, acts: Sequence[Acts], counts: Sequence[int]) -> tuple[RowLists, RowLists]:
-        """The rows that each fold loses and those that appear in it, numbered as in a table of row groups that act on
-        these: the first `counts` rows of every group, which all data have, then the others of every group."""
+        """The rows that each fold loses and those that it gains, numbered as in a table of row groups: the first
+        `counts` rows of every group, those of the full data, then the others of every group."""
         key = tuple(acts), tuple(counts)
         if key not in self._moves:
             groups = list(zip(acts, counts, strict=True))
@@ -58,13 +58,13 @@ class Layout:
 
 
 def _lists(mask: np.ndarray, first: int) -> RowLists:
-    """Where the True of every line begin, and their columns, counted from `first`."""
+    """The True entries of every line: the start of each line's, and their columns, counted from `first`."""
     begins = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
     return begins, np.nonzero(mask)[1] + first
 
 
 class Layouts:
-    """The folds of a search in runs of a size, each with its rows, which are kept where there is room for all."""
+    """The folds of a search in runs of limited size, each with its rows, which are kept if there is room for all."""
 
     def __init__(self, folds: Folds) -> None:
         self.folds = folds

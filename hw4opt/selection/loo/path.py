@@ -1,7 +1,7 @@
 """Folds along the path of the optimum from the fit of all rows: the table that the core reads (core/folds.h).
 
-Rows of all data stand first, then those that only folds have. Functions of the same rows without curvature and with the
-same breakpoint are one row: an order in both directions, say.
+Rows of the full data come first, then those that only folds have. Functions of the same row without curvature and with
+the same breakpoint are merged into one: an order in both directions, say.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.frozen import cached_property
 
-# what a sum of held-out losses is known to: of the limit of a race, and of what gaps are relative to
+# accuracy of a sum of held-out losses: relative to the limit of a race, and to the gap scale
 LIMIT_MARGIN, GAP_MARGIN = 1e-7, 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class FullFits:
-    """The settings of one basis, solved on all rows or nearly: w (S, r) and the duals u of all rows (S, m)."""
+    """The settings of one basis, solved on (nearly) all rows: w (S, r) and the duals u of all rows (S, m)."""
 
     form: Form
     w: Array
@@ -80,7 +80,7 @@ def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldT
 
 
 class _Rows:
-    """The functions of a form, those together that are one row each; and their rows over all folds."""
+    """The functions of a form, grouped by those that share a row, and their rows over all folds."""
 
     def __init__(self, form: Form, layout: Layout) -> None:
         self.form, self.layout = form, layout
@@ -108,7 +108,7 @@ class _Rows:
         return {acts: _unit(rows, self.matrices[acts], self.form.loss_length) for acts, (rows, _) in maps.items()}
 
     def joined(self, arrays: Sequence[Array]) -> Array:
-        """One array (rows, …) a group, its rows of all data first, behind each other."""
+        """The groups' arrays (rows, …) concatenated, rows of the full data first."""
         parts = list(zip(arrays, self.counts, strict=True))
         return np.ascontiguousarray(np.concatenate([a[:m] for a, m in parts] + [a[m:] for a, m in parts]))
 
@@ -131,8 +131,8 @@ class _Rows:
         return found
 
     def race(self, limit: float, gap_scale: Array) -> Race | None:
-        """Settings are dropped that exceed the limit by more than rounding; None where rows of the loss and of another
-        term are one, or a loss has no least value."""
+        """The limit beyond which settings are dropped, rounding allowed for; None if rows of the loss and of another
+        term are merged, or a loss has no least value."""
         losses = self.form.loss.boxes
         own = [sum(any(box is loss for loss in losses) for box in boxes) for boxes in self.boxes]
         mixed = any(0 < count < len(boxes) for count, boxes in zip(own, self.boxes, strict=True))
@@ -142,16 +142,16 @@ class _Rows:
         return Race(limit * (1 + LIMIT_MARGIN) + GAP_MARGIN * gap_scale, np.concatenate(scored).astype(np.int64))
 
     def duals(self, u: Array) -> Array:
-        """u (S, rows of all data) from that of the form's rows."""
+        """u (S, rows of the full data) from that of the form's rows."""
         spans = [span for term in self.form.spans for span in term]
         return np.concatenate([sum(u[:, spans[place]] for place in group) for group in self.groups], axis=1)
 
 
 def _add_up(one: BoxRows, other: BoxRows) -> bool:
-    """Whether two functions of the same z are one row."""
+    """Whether two functions of the same z can be merged."""
     return not one.quadratic.any() and not other.quadratic.any() and np.array_equal(one.shift, other.shift)
 
 
 def _unit(rows: RowMap, matrix: Array, length: float) -> Array:
-    """Σ|coef| of differences; of others ‖a‖ beside that of a fitted value's typical row."""
+    """Σ|coef| for differences; for other functionals, ‖a‖ relative to that of a typical row of a fitted value."""
     return np.linalg.norm(matrix, axis=1) / length if rows.coef is None else np.abs(rows.coef).sum(axis=1)

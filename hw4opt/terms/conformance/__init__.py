@@ -1,7 +1,7 @@
-"""Whether the faces of a term agree with each other: what every term of this package is tested by, for a user's own.
+"""Check of a term's functions against each other, used by the tests and for users' own terms.
 
-Each face is judged by another: prox and conjugate by brute-force minimisation of `value`, derivatives by differences,
-the cvxpy model by its value. Terms are sums over rows, so that everything is looked at row by row.
+prox and conjugate are compared with brute-force minimisation of `value`, derivatives with differences, the cvxpy model
+with its value. Terms are sums over rows, and are checked row by row.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ TERM_CHECKS = (
 
 
 def check_term(term: Term | type[Term], targets: ArrayLike | None = None) -> None:
-    """Raise `InputError` with a sentence on the first fault of a term: a part that is missing, or two faces that
-    disagree.
+    """Raise `InputError` with a sentence on the first fault of a term: a missing part, or two functions that disagree.
 
     term      the term with its parameters, or its class, which is then taken with its defaults
-    targets   (k,) targets to try a smooth loss with; None: the first of a few that it takes
+    targets   (k,) targets to try a smooth loss with; None: a few that it takes
 
     `value`, `prox` and `conjugate` are compared with brute-force minimisation and the Fenchel-Young inequality, `model`
     with `value`, `in_units` with both, derivatives with differences. cvxpy is imported for the model.
@@ -57,7 +56,7 @@ def check_term(term: Term | type[Term], targets: ArrayLike | None = None) -> Non
 
 
 def _with_weight_0(term: Any) -> Iterator[Term]:
-    """The term, and one of weight 0, which a search may ask for."""
+    """The term, and the same with weight 0, which a search may try."""
     yield term
     if "weight" in registry.parameters(type(term)):
         yield dataclasses.replace(term, weight=0.0)

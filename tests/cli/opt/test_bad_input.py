@@ -322,7 +322,7 @@ def test_parquet_without_its_reader(refused, tmp_path, monkeypatch):
         ),
         (
             ["path", "--vary", "ridge=1:2:3", "--gamma", "2", "--select", "none", "--save", "m"],
-            "--save m keeps the model of lowest",
+            "--save m writes the model of lowest",
         ),
         (["check", *SETTLED, "--workers", "2"], "--workers 2 is for choosing"),
         (["check", *SETTLED, "--solver", "admm", "--solver", "admm"], "--solver admm and --solver admm are one solver"),

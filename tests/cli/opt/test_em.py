@@ -296,8 +296,8 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["songs.csv", "--y", "plays", "--x", "tempo"], "how many moods is not given"),
-        ([*DATA, "--k", "2", "--k-range", "1:3"], "both say how many moods"),
+        (["songs.csv", "--y", "plays", "--x", "tempo"], "the number of moods is not given"),
+        ([*DATA, "--k", "2", "--k-range", "1:3"], "both give the number of moods"),
         ([*DATA, "--k-range", "3:1"], "give LOW:HIGH"),
         ([*DATA, "--k-range", "1:²"], "give LOW:HIGH"),
         ([*DATA, "--k-range", "1:81"], "k is 81 and there are 80 distinct rows; k must be 80 or less"),
@@ -316,7 +316,7 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
         (["songs.csv", "--y", "plays", "--x", "song", "--k", "2"], "column 'song' holds text ('s0') in row 1"),
         (["songs.csv", "--y", "plays", "--x", "gap", "--k", "2"], "column 'gap' is empty in row 7"),
         (["songs.csv", "--y", "plays", "--x", "plays", "--k", "2"], "both x and y"),
-        ([*DATA, "--k", "2", "--offset", "flat", "--exposure", "hours"], "say the same thing twice"),
+        ([*DATA, "--k", "2", "--offset", "flat", "--exposure", "hours"], "have the same meaning"),
         ([*DATA, "--k", "2", "--exposure", "none"], "exposures must be above 0"),
         ([*DATA, "--k", "2", "--init", "start"], "belongs to --plain"),
         ([*DATA, "--k", "2", "--plain"], "give --init COL and --k K"),

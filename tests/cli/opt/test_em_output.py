@@ -45,5 +45,5 @@ def test_rows_are_those_of_the_table_where_some_were_dropped(hw4opt, tmp_path):
     assert (
         done.status == 2
         and "offset holds 1e+06 in row 7; " in done.err
-        and "an exposure itself goes to --exposure" in done.err
+        and "give an exposure itself by --exposure" in done.err
     )

@@ -36,7 +36,7 @@ def test_each_is_chosen(hw4opt, dose):
         (["--gamma", "dose=2"], "--gamma dose=2: age has no gamma; give one for each of dose, age"),
         (["--gamma", "year=2,dose=1,age=1"], "no x column 'year'; there are age, dose"),
         (["--gamma", "dose=0,age=1"], "rbf: gamma is 0.0; it must be a number above 0"),
-        (["--gamma", "dose=1,dose=2"], "'dose' stands there twice"),
+        (["--gamma", "dose=1,dose=2"], "'dose' is given twice"),
         (["--gamma", "dose=x,age=1"], "one per column or component, as dose=20,age=0.1, or each"),
         (["--gamma", "each", "--kernel", "polynomial"], "the polynomial kernel takes one gamma"),
         (["--gamma", "each", "--select", "none"], "gamma.dose and gamma.age are not given; give --gamma COL=G,…"),

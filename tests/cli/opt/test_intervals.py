@@ -134,10 +134,10 @@ REFUSED = {
     "no number": (["kept.json", "--interval", "high"], "high: give levels between 0 and 1"),
     "nothing": (["kept.json", "--interval", ""], "give levels between 0 and 1"),
     "digits of another script": (["kept.json", "--interval", "٠.٩"], "give levels between 0 and 1"),
-    "one twice": (["kept.json", "--interval", "0.9,0.90"], "0.9,0.90: a level stands there twice"),
+    "one twice": (["kept.json", "--interval", "0.9,0.90"], "0.9,0.90: a level is given twice"),
     "a method alone": (
         ["kept.json", "--interval-method", "plus"],
-        "--interval-method plus: there is no --interval; give it, too",
+        "--interval-method plus needs --interval; give it, too",
     ),
     "a method that does not exist": (["kept.json", "--interval", "0.9", "--interval-method", "naive"], "'naive'"),
 }

@@ -59,7 +59,7 @@ def test_path_and_check_take_levels(hw4opt, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--loss", "quantile:tau=0.9;0.1"], "give a number, or two levels or more that rise"),
+        (["--loss", "quantile:tau=0.9;0.1"], "give a number, or two or more increasing levels"),
         (["--loss", "quantile:tau=0.1;x"], "tau is 'x'; give a number"),
         (["--loss", "quantile:tau=0.1;1"], "it must be a number between 0 and 1"),
         (["--loss", "huber:delta=1;2"], "huber: delta is (1.0, 2.0)"),

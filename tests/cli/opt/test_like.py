@@ -83,7 +83,7 @@ def test_what_no_option_says_is_one_sentence(hw4opt, tables):
     parts = [Component(name, [place], ridge=0.1) for place, name in enumerate(("dose", "age"))]
     fit(Problem(np.column_stack([x, x**2]), x**3, Additive(parts))).save(tables / "sum.json")
     sentences = {
-        "python.json": "it does not name its columns, which no option says; describe the model by options",
+        "python.json": "it does not name its columns, which options cannot describe; describe the model by options",
         "sum.json": "it is a sum of components, which --like does not take; write its description by --save-problem",
         "old.csv": "old.csv",
         "no.json": "no.json",

@@ -26,13 +26,13 @@ def rare(tmp_path):
 def test_nothing_is_chosen_where_no_score_is_finite(hw4opt, rare, tmp_path, l1):
     done = hw4opt("solve", rare, *FREE, "--reg", l1, "--search", "random:5")
     assert done.status == 2 and done.out == ""
-    assert "has a finite held-out error; give the values instead, or leave out what no penalty reaches" in done.err
+    assert "has a finite held-out error; give the values instead, or leave out what has no penalty" in done.err
     assert not list(tmp_path.glob("[fr].*"))
 
 
 def test_one_setting_is_fitted_though_its_score_is_infinite(hw4opt, rare, tmp_path):
     done = hw4opt("solve", rare, *GIVEN, "--select", "loo")
-    assert done.status == 0 and "leave out what no penalty reaches" in done.err
+    assert done.status == 0 and "leave out what has no penalty" in done.err
     assert (tmp_path / "f.png").stat().st_size > 0
     assert [row["score"] for row in json.loads((tmp_path / "r.json").read_text())["selection"]["table"]] == [None]
 
@@ -130,9 +130,9 @@ def test_what_is_no_data_has_the_color_of_a_dark_style(hw4opt, tmp_path):
     ("content", "words", "said"),
     [
         (None, ["--plot", "f.png"], "cannot read --style s.mplstyle: No such file"),
-        (b"axes.colour: red\n", ["--plot", "f.png"], "--style s.mplstyle is no matplotlib style"),
-        (b"axes.facecolor: nocolor\n", ["--plot", "f.png"], "--style s.mplstyle is no matplotlib style"),
-        (b"\xff\xfe", ["--plot", "f.png"], "is no UTF-8"),
+        (b"axes.colour: red\n", ["--plot", "f.png"], "--style s.mplstyle is not a matplotlib style"),
+        (b"axes.facecolor: nocolor\n", ["--plot", "f.png"], "--style s.mplstyle is not a matplotlib style"),
+        (b"\xff\xfe", ["--plot", "f.png"], "is not UTF-8"),
         (b"font.size: 9\n", [], "--style s.mplstyle is for the figure of --plot"),
         (b"font.size: 9\n", ["--plot", "f.png", "--json", "s.mplstyle"], "would overwrite the style"),
     ],

@@ -129,7 +129,7 @@ def test_predict_with_a_model_from_python(hw4opt, tmp_path):
     [
         (lambda text: text[: len(text) // 2], "damaged"),
         (lambda text: "not a model", "no model file of hw4opt"),
-        (lambda text: json.dumps({"kind": "something else"}), "no model file of hw4opt"),
+        (lambda text: json.dumps({"kind": "something else"}), "not a model file of hw4opt"),
         (lambda text: json.dumps(json.loads(text) | {"format": 99}), "newer"),
         (lambda text: json.dumps(json.loads(text) | {"duals": 3}), "damaged"),
     ],

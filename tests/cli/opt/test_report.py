@@ -128,7 +128,7 @@ def test_every_component_of_a_sum_is_shown_and_what_repeats_it_does(report, hw4o
 
 def test_the_bound_of_predictions_is_said_once_with_what_it_leaves_out(report, sites):
     parts, _, _ = report(sites, *SUM)
-    assert "exact optimum's (the bound covers the fit without its unpenalised intercept): digits" in parts.text
+    assert "exact optimum's (the bound covers the fit without its unpenalised intercept): further digits" in parts.text
     assert "No bound on predictions" not in parts.text
 
 

@@ -84,7 +84,7 @@ def test_select_loo_x_and_loo(hw4opt, doses):
     )
     assert [one["selection"]["method"] for one in (together, alone, grouped)] == ["loo:x", "loo", "kfold:4"]
     assert together["selection"]["fits"] == 6 and alone["selection"]["fits"] == 24
-    assert together["warnings"] == [] and "twins" in alone["warnings"][0] and grouped["warnings"] == []
+    assert together["warnings"] == [] and "share their x" in alone["warnings"][0] and grouped["warnings"] == []
     assert together["selection"]["score"] > alone["selection"]["score"]
     auto = hw4opt(*words, "--groups", "batch").json["selection"]
     assert auto["method"] == "kfold:4" and auto["standard_error"] == pytest.approx(

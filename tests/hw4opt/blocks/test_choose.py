@@ -103,9 +103,9 @@ def test_twins_are_told_as_in_memory_and_of_many_rows_by_the_sample(loss, monkey
     monkeypatch.setattr(survey, "SAMPLE_ROWS", SIZE)
     (note,) = select_blocks(model, source, (), "kfold:3").notes
     known = select(model.on(model.data_of(np.round(x, 2), y)), [], "kfold:3").notes[0]
-    assert note.partition(";")[0] == known.partition(";")[0] and "1500 of 1500 rows have twins" in note
+    assert note.partition(";")[0] == known.partition(";")[0] and "1500 of 1500 rows share their x with another" in note
     monkeypatch.setattr(survey, "SAMPLE_ROWS", 300)
-    assert "sampled rows have twins" in select_blocks(model, source, (), "kfold:3").notes[0]
+    assert "sampled rows share their x" in select_blocks(model, source, (), "kfold:3").notes[0]
     assert select_blocks(model, ArrayRows.of(x, y), (), "kfold:3").notes == []
     linear = Model(None, loss, [Ridge(0.1)])
     assert select_blocks(linear, source, (), "kfold:3").notes == []

@@ -124,7 +124,7 @@ def test_what_workers_find_wrong_is_the_sentence_of_one_process(client, folder, 
             fit_blocks(model, rows)
         assert caught.value.row == 35_000
     (tmp_path / "a.csv").write_text("x,y\n1,2\n2,3\n")
-    with pytest.raises(RefusedError, match="a CSV, whose rows have no numbers; write it as Parquet"):
+    with pytest.raises(RefusedError, match="a CSV, whose rows cannot be addressed by number; write it as Parquet"):
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y"), client))
     with pytest.raises(RefusedError, match="left out cannot be read by number; write files without empty cells"):
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y", drop=True), client))

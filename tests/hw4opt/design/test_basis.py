@@ -13,6 +13,7 @@ from hw4opt import (
     InputError,
     Laplacian,
     Matern32,
+    Matern52,
     Polynomial,
     Precomputed,
     Problem,
@@ -21,8 +22,8 @@ from hw4opt import (
 )
 from hw4opt.design import Design
 from hw4opt.design.basis import DIAGONAL_ROUNDING, build_basis
-from hw4opt.kernels import VALUE
-from hw4opt.terms import Slope
+from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE
+from hw4opt.terms import AtPoints, Slope
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -187,6 +188,25 @@ def test_slope_rows_are_the_derivative_of_the_prediction(kernel):
         numeric = (design.evaluate(x + step) - design.evaluate(x - step)) @ w / (2 * h)
         row_map = design.rows(Slope(column), "increasing")
         assert_allclose(row_map.take(design.matrix) @ w, numeric, rtol=1e-6, atol=1e-6 * np.abs(numeric).max())
+
+
+@pytest.mark.parametrize("kernel", [RBF(80.0), Matern52(30.0), Polynomial(1.0, 5)], ids=str)
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_basis_goes_on_over_functionals_between_the_points(kernel, order):
+    """Over two rounds of them: what it had stays, every functional is spanned, and no column is one for the second
+    time."""
+    x = np.sort(np.random.default_rng(12).uniform(size=8))[:, None]
+    points = np.array([*np.linspace(-0.2, 1.2, 15), *(0.5 + 1e-3 * np.arange(-4, 5))])
+    design = Design(x, kernel, False)
+    for count in (9, len(points), len(points)):
+        before, design = design, design.appending([AtPoints(order, tuple(points[:count].tolist()))])
+        old, new = before.reduced, design.reduced
+        assert_array_equal(new.factor[: len(old.points), : len(old.points)], old.factor)
+    assert len(new.points) == len(old.points)
+    kinds = [(x, VALUE), (points[:, None], FUNCTIONAL_OF_ORDER[order])]
+    gram = np.block([[kernel.between(one, i, other, j) for other, j in kinds] for one, i in kinds])
+    size = np.sqrt(np.diagonal(gram))
+    assert np.abs((gram - design.matrix @ design.matrix.T) / np.outer(size, size)).max() <= 1e-11
 
 
 def test_precomputed_is_the_same_basis_from_a_gram_matrix():

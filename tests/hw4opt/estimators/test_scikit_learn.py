@@ -297,7 +297,7 @@ def test_an_answer_without_proof_warns_or_raises():
 REFUSED = {
     "terms along one column": (dict(tv=1.0), "^tv needs an order along one x column and there are 3"),
     "before a search": (dict(tv=1.0, gamma="auto"), "^tv needs an order along one x column and there are 3"),
-    "no number": (dict(ridge="much"), r"ridge is 'much'; give a number, 'auto' to have it chosen, or None"),
+    "no number": (dict(ridge="much"), r"ridge is 'much'; give a number, 'auto' to choose it, or None"),
     "no gamma": (dict(gamma=None), r"gamma is None and the kernel is 'rbf'"),
     "no loss": (dict(loss="hubber"), r"no loss 'hubber' \(did you mean 'huber'\?\)"),
     "no column": (dict(constraints=["increasing:column=dose"]), r"no x column 'dose'; there are 0, 1, 2, x0, x1, x2"),

@@ -61,7 +61,7 @@ def test_wrong_labels_are_a_sentence(labels, sentence):
 @pytest.mark.parametrize(
     ("x", "y", "rows", "intercept", "sentence"),
     [
-        (X * 1e-300, Y, Rows(names=["tempo"]), True, "column 'tempo' holds nothing larger than 4e-300"),
+        (X * 1e-300, Y, Rows(names=["tempo"]), True, "column 'tempo' has no entry larger than 4e-300"),
         (X, Y * 1e18, Rows(), True, "y holds 2e+18 in row 2; counts must not exceed 1e+18"),
         (X, Y, Rows(weights=Y * 1e300), True, "weights holds 1e+300 in row 1"),
         (X, Y, Rows(offset=100 * Y), True, "offset holds 400 in row 4; it is the log of an exposure"),

@@ -75,12 +75,12 @@ def test_another_process_loads_the_class_or_says_that_it_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("os.system", "is no module:Class"),
+        ("os.system", "is not of the form module:Class"),
         ("hw4opt.nothing:Squared", "cannot be imported here"),
         ("hw4opt.losses.squared:Nothing", "cannot be imported here"),
-        ("hw4opt.regularizers.ridge:Ridge", "it needs the loss hw4opt.regularizers.ridge:Ridge, which is none"),
-        ("os:getcwd", "it needs the loss os:getcwd, which is none"),
-        ("hw4opt.losses.squared:Squared", "is another one than when the file was written"),
+        ("hw4opt.regularizers.ridge:Ridge", "it needs the loss hw4opt.regularizers.ridge:Ridge, which is not a loss"),
+        ("os:getcwd", "it needs the loss os:getcwd, which is not a loss"),
+        ("hw4opt.losses.squared:Squared", "is not the one that the file was written with"),
     ],
 )
 def test_an_import_path_that_is_no_term_is_refused(tmp_path, path, sentence):

@@ -299,7 +299,7 @@ def test_labels_have_no_intervals():
 
 def test_a_result_without_held_out_fits_says_how_to_get_them():
     with pytest.raises(
-        InputError, match=r"no held-out fits; choose with select\(…, keep_folds=True\) and fit the problem"
+        InputError, match=r"no held-out fits; choose with select\(…, keep_folds=True\) and fit its problem"
     ):
         fit(SMALL).predict_interval([0.5])
 

@@ -161,18 +161,18 @@ def test_rows_of_weight_0_are_no_twins():
 def test_leave_one_out_by_row_says_that_twins_stay():
     for method in ("loo", "kfold:4"):
         (note,) = select(DOSES, [], method).notes
-        assert note.startswith("24 of 24 rows have twins") and "select loo:x" in note
+        assert note.startswith("24 of 24 rows share their x") and "select loo:x" in note
     assert select(DOSES, [], "kfold:3", groups=np.arange(24) % 6).notes == []
     assert select(repeating(6, 4, kernel=None), [], "loo").notes == []
     gram = RBF(1e-3).gram(X[:, None], X[:, None])
-    assert "twins" in select(Problem(gram, Y, Precomputed(), regularizers=[Ridge(0.1)]), [], "loo").notes[0]
+    assert "share their x" in select(Problem(gram, Y, Precomputed(), regularizers=[Ridge(0.1)]), [], "loo").notes[0]
 
 
 def test_groups_rule_over_equal_x():
     labels = np.arange(24) % 8
     chosen = select(DOSES, [], groups=labels)
     assert chosen.method == "kfold:8" and chosen.notes == []
-    with pytest.raises(InputError, match="groups leave together; give select kfold:K"):
+    with pytest.raises(InputError, match="at a time, not a group; give select kfold:K"):
         select(DOSES, [], "loo:x", groups=labels)
 
 

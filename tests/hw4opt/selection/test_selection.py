@@ -284,7 +284,7 @@ def test_the_default_ranges_follow_the_size_of_counts(scale):
 
 def test_an_x_without_a_gamma_is_refused():
     with pytest.raises(
-        InputError, match=r"x spans 9.*e-161 and a gamma to match is beyond floating point; measure x in another unit"
+        InputError, match=r"x spans 9.*e-161, for which gamma is beyond floating point; measure x in another unit"
     ):
         select(dataclasses.replace(SMALL, x=SMALL.x * 1e-160), ["gamma", "ridge"], "loo")
 

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from hw4opt import (
     RBF,
+    Absolute,
     Additive,
     Bounds,
     Component,
@@ -317,6 +318,17 @@ def test_held_out_fits_are_kept_beside_it(additive, tmp_path):
     ends = result.predict_interval(grid)[1]
     assert_array_equal(Result.load(tmp_path / "model.json").predict_interval(grid)[1], ends)
     assert (ends[:, 0] < ends[:, 1]).all()
+
+
+@pytest.mark.parametrize("kernel", [RBF(20.0), Matern52(20.0), Polynomial(1.0, 5)])
+@pytest.mark.parametrize("shape", [Increasing(everywhere=True), Concave(everywhere=(-1, 2))])
+@pytest.mark.parametrize("loss", [Squared(), Absolute()])
+def test_a_constant_has_its_shape_without_points(kernel, shape, loss):
+    x = np.linspace(0, 1, 20)
+    result = fit(Problem(x, np.full(20, 3.7), kernel, loss, [Ridge(0.1)], [shape], intercept=True)).raise_for_status()
+    (proof,) = result.shapes
+    assert proof.proven and proof.margin == proof.points == 0
+    assert_array_equal(result.predict(x), 3.7)
 
 
 # ---- planted faults --------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_without_piqp_the_first_one_stands_for_qp(monkeypatch):
 
 
 def test_a_smooth_loss_is_refused_in_a_sentence():
-    with pytest.raises(RefusedError, match="qp refuses this problem: a quadratic program holds no poisson loss"):
+    with pytest.raises(RefusedError, match="qp refuses this problem: a quadratic program cannot hold poisson loss"):
         fit(Problem(STEPS[0], np.arange(50), loss=Poisson()), "qp")
 
 

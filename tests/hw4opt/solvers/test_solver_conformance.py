@@ -53,7 +53,7 @@ def spoil(form, answer):
 
 
 FAULTS = {
-    "says that problem 0 of .* is solved, which it is not": lambda form, options, found: dataclasses.replace(
+    "reports problem 0 of .* as solved, which it is not": lambda form, options, found: dataclasses.replace(
         found, w=1.01 * found.w
     ),
     "w of squared has shape": lambda form, options, found: dataclasses.replace(found, w=found.w[:1]),

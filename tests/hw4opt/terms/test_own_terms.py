@@ -105,7 +105,7 @@ def test_what_a_problem_cannot_hold_is_refused_in_a_sentence():
     assert "largest_difference has neither a table nor derivatives; " in refused(regularizers=[LargestDifference()])
     assert "squared_excess has 0 tables" in refused(loss=NoTable())
     assert "DividingRoughness(weight=0) has no tables" in refused(regularizers=[DividingRoughness(0)])
-    assert refused(loss=NoName()) == "the class NoName is no frozen dataclass; put @dataclass(frozen=True) above it"
+    assert refused(loss=NoName()) == "the class NoName is not a frozen dataclass; put @dataclass(frozen=True) above it"
     nameless = dataclass(frozen=True)(type("NoName", (SquaredExcess,), {"name": ""}))
     assert (
         refused(loss=nameless()) == 'the class NoName has no name; give it one, as in name: ClassVar[str] = "no_name"'
