@@ -105,7 +105,7 @@ def check_start_scale(model: nn.Module, config: Config, side: int) -> None:
     except RuntimeError as error:
         raise InputError(
             f"start_scale is {config.start_scale:g}: this network does not take images of {start}×{start}; give 1, "
-            "or take `fast`, which takes others than its own as long as its pools leave a pixel"
+            "or take the network fast, which takes images of any side for which its pools leave a pixel"
         ) from error
 
 

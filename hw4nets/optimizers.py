@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from hw4nets.config import Config
 from hw4nets.errors import InputError
-from hw4nets.execution import at_least_float32
 
 NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
 AVERAGE_INTERVAL_STEPS = 5  # steps between two updates of an average
@@ -128,7 +127,7 @@ def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int
     x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
     wide = x.T if len(x) > x.shape[1] else x
-    gram = at_least_float32(wide @ wide.T)
+    gram = (wide @ wide.T).to(torch.promote_types(products, torch.float32))
     whole = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     for _ in range(steps):
         step = b * gram + c * gram @ gram

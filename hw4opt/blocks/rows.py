@@ -53,8 +53,8 @@ class DataRows:
 class RowSource(Protocol):
     """Where rows come from: files, arrays.
 
-    Every call gives the same finite numbers in the same order, in parts of any size. What is no number, a missing
-    column or a damaged file raises `InputError`.
+    Every call gives the same finite numbers in the same order, in parts of any size. A cell that is not a number, a
+    missing column or a damaged file raises `InputError`.
     """
 
     def parts(self, with_x: bool) -> Iterator[DataRows]:

@@ -30,7 +30,7 @@ class TableRows:
     drop: bool = False
 
     def parts(self, with_x: bool) -> Iterator[DataRows]:
-        """All rows. Raises `InputError`, whose sentence names file, column and row of a cell that is no number."""
+        """All rows. Raises `InputError`, whose sentence names file, column and row of a cell that is not a number."""
         read = self._read(with_x or self.drop)  # what is missing decides which rows there are
         yield from self._of(self.files.blocks(read), read, with_x)
 

@@ -202,7 +202,7 @@ def work() -> None:
     """What a worker does, on one thread: tasks from stdin, outcomes to stdout, until the caller is done or gone."""
     set_threads(1)
     tasks, outcomes = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a task prints is no outcome
+    os.dup2(2, 1)  # what a task prints is not an outcome
     Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:

@@ -54,7 +54,7 @@ def read_record(path: str | Path, unpack: Callable[[dict[str, Any]], R]) -> R:
     except Hw4Error as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
-        raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
+        raise ModelFileError(f"{path} is not a model file of hw4opt, or it is damaged") from error
 
 
 def digest(record: dict[str, Any]) -> str:

@@ -90,7 +90,7 @@ def search(enclosure: Enclosure) -> Search:
         least = value - unsure - drop
         holds = least >= 0
         short = drop <= unsure
-        violated = ~(value >= -unsure)  # also where g is no number
+        violated = ~(value >= -unsure)  # also where g is NaN
         ends = ~holds & (violated | short | (half <= EPS * np.abs(middle)))
         is_violated, is_unclear = is_violated or bool(violated.any()), is_unclear or bool((ends & ~violated).any())
         margin, proven = min(margin, float(least[holds].min(initial=np.inf))), proven + int(holds.sum())

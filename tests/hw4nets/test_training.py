@@ -142,7 +142,7 @@ def test_the_first_epochs_see_smaller_images(small):
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
-        ("conv", 0.75, "start_scale is 0.75: this network does not take images of 24×24; give 1, or take `fast`"),
+        ("conv", 0.75, "start_scale is 0.75: this network does not take images of 24×24; give 1, or take"),
         ("fast", 0.25, "start_scale is 0.25: this network does not take images of 8×8; give 1"),
     ],
 )

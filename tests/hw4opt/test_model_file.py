@@ -349,7 +349,7 @@ def test_held_out_fits_are_compact_and_a_file_without_them_is_one_of_before(tmp_
 
 HELD_OUT_DAMAGE = {
     "fits of another rank": ("w", lambda w: array(1.0, 2.0), "do not fit the basis"),
-    "fewer folds": ("w", lambda w: {**w, "shape": [3, w["shape"][1]]}, "is no model file"),
+    "fewer folds": ("w", lambda w: {**w, "shape": [3, w["shape"][1]]}, "not a model file"),
     "a fit of nan": ("w", lambda w: {**w, "float64": matrix(np.full(w["shape"], np.nan))}, "do not fit the basis"),
     "fewer rows": ("fold_of", lambda _: array(0.0, 1.0, 2.0, 3.0), "do not fit the rows"),
     "a fold that holds nothing out": ("fold_of", lambda _: array(*np.arange(N) % 3), "do not fit the rows"),

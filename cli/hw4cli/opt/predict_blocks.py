@@ -88,7 +88,7 @@ class BlocksPredictor:
             message = f"{message} of a model that is not certified: {self.result.message}"
         record = {"status": self.result.status.word, "message": message}
         certificate = self.result.certificate
-        reason = "predictions hold the intercept, which no penalty reaches" if self.result.model.intercept else None
+        reason = "predictions include the unpenalised intercept" if self.result.model.intercept else None
         reason = reason or certificate.norm_bound_reason or certificate.reason or ""
         return record if "bound" in predictions else {**record, "bound_reason": reason}
 

@@ -137,7 +137,7 @@ class FitPredictor:
     def _bound_reason(self) -> str:
         """Why there is no column `bound`."""
         if self.result.problem.intercept:
-            return "predictions hold the intercept, which no penalty reaches"
+            return "predictions include the unpenalised intercept"
         if isinstance(self.result.problem.kernel, Precomputed):
             return "rows of a precomputed kernel do not include k(x, x)"
         return self.result.certificate.norm_bound_reason or self.result.certificate.reason or ""

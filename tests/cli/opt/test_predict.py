@@ -73,8 +73,8 @@ def test_predict_with_an_intercept_says_why_it_has_no_bound(hw4opt, tmp_path):
     (tmp_path / "d.csv").write_text("x\n0.5\n0.6\n")
     done = hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "--x", "x", "--json", "-")
     assert done.status == 0 and list(read(tmp_path / "p.csv")[0]) == ["x", "prediction"]
-    assert done.json["bound_reason"] == "predictions hold the intercept, which no penalty reaches"
-    assert "No proven bound: predictions hold the intercept" in done.err
+    assert done.json["bound_reason"] == "predictions include the unpenalised intercept"
+    assert "No proven bound: predictions include the unpenalised intercept" in done.err
 
 
 def test_predict_with_a_model_that_is_not_certified_is_exit_1(hw4opt, tmp_path):
@@ -128,7 +128,7 @@ def test_predict_with_a_model_from_python(hw4opt, tmp_path):
     ("change", "said"),
     [
         (lambda text: text[: len(text) // 2], "damaged"),
-        (lambda text: "not a model", "no model file of hw4opt"),
+        (lambda text: "not a model", "not a model file of hw4opt"),
         (lambda text: json.dumps({"kind": "something else"}), "not a model file of hw4opt"),
         (lambda text: json.dumps(json.loads(text) | {"format": 99}), "newer"),
         (lambda text: json.dumps(json.loads(text) | {"duals": 3}), "damaged"),

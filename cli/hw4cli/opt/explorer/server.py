@@ -91,7 +91,7 @@ class Explorer:
         self._page, self._connected = page.encode(), connected
         self._access = Access(secrets.token_urlsafe(24) if token is None else token, host)
         logger = logging.getLogger("hw4opt.cli.explorer")
-        logger.setLevel(logging.CRITICAL)  # a window that is closed in the middle of a word is no error
+        logger.setLevel(logging.CRITICAL)  # closing a window in the middle of a message is not an error
         self._server: Server = serve(
             self._window,
             host,
