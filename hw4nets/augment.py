@@ -84,7 +84,7 @@ def training_side(side: int, config: Config, epoch: int) -> int:
 
 def first_side(side: int, config: Config) -> int:
     """Side in pixels of the first epoch's images: `start_scale` × side, rounded up to a multiple of `SIDE_STEP`."""
-    return min(side, math.ceil(config.start_scale * side / SIDE_STEP) * SIDE_STEP)
+    return min(side, math.ceil(round(config.start_scale * side / SIDE_STEP, 9)) * SIDE_STEP)
 
 
 def scaled(images: Tensor, side: int) -> Tensor:

@@ -94,8 +94,6 @@ def check_fits(model: nn.Module, side: int, classes: int) -> None:
 def check_start_scale(model: nn.Module, config: Config, side: int) -> None:
     """Raise `InputError` where the network does not take the first epochs' scaled images; side: of the images."""
     start = first_side(side, config)
-    if config.start_scale == 1 and config.full_scale != Config.full_scale:
-        raise InputError(f"full_scale is {config.full_scale:g} without start_scale; give both, or neither")
     if start == side:
         return
     try:

@@ -121,13 +121,15 @@ def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int
     All P are polynomials of the first XXᵀ and commute with it, so that XXᵀ ← P XXᵀ P needs no X: of the products with
     the longer side two are left, XXᵀ at the start and (P₅ ⋯ P₁) X at the end.
 
-    products   the precision of these two; the others, of the shorter side alone, are done in float32 or better
+    products   the precision of X and of the last product; the others are done in float32 or better, for a rounded XXᵀ
+               has eigenvalues below 0, which grow
     """
     a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
     wide = x.T if len(x) > x.shape[1] else x
-    gram = (wide @ wide.T).to(torch.promote_types(products, torch.float32))
+    rows = wide.to(torch.promote_types(products, torch.float32))
+    gram = rows @ rows.T
     whole = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     for _ in range(steps):
         step = b * gram + c * gram @ gram

@@ -24,7 +24,7 @@ from hw4opt.validation.arrays import group_numbers
 
 AUTO_SECONDS = 60.0  # predicted seconds up to which `auto` takes exact LOO
 SEARCH_TO_FIRST_ROUND = 1.3  # ratio of a search's fits to those of its first round
-TIMED_ROWS_LIMIT = 20_000  # numbers of rows at which folds are timed
+TIMED_ROWS_LIMIT = 20_000  # rows up to which folds are timed
 FOLDS_TIMED = 6, 24, 96  # the last only if the time of folds was small compared with that before all folds
 GAMMAS_TIMED, OTHERS_TIMED = (1 / 6, 1 / 2, 5 / 6), (1 / 4, 3 / 4)  # shares of (logarithmic) ranges
 TWIN_SHARE = 1 / 3  # share of rows that share their x, above which `auto` leaves equal x out together

@@ -1,8 +1,8 @@
 """Proof of a condition at every x, by cells: branch and bound.
 
 On a cell with middle c and half width h, g(c + t) ≥ g(c) - |g'(c)| |t| + ½ (g''(c) - third h/3) t², third ≥ |g'''|,
-less what rounding may have done. Cells where the least of that is below 0 are split, unless g(c) is below 0 beyond
-rounding. A function whose coefficients are all 0 has no rounding, and is proven with a margin of 0.
+less what rounding may have done. Cells where the least of that is not above 0 are split, unless g(c) is below 0 beyond
+rounding. A constant function needs no margin above 0; elsewhere a bound of 0 may come from an underflow.
 (Moore, Kearfott and Cloud 2009, ch. 6.)
 """
 
@@ -72,6 +72,7 @@ def _at_ends(enclosure: Enclosure, cells: CellRun) -> tuple[Array, Array]:
 def search(enclosure: Enclosure) -> Search:
     """Look at cells until each is proven, known to violate the condition, or too short for what rounding leaves."""
     open_cells, margin, proven, evaluations = [enclosure.start()], np.inf, 0, 0
+    is_constant = not enclosure.condition.function.w.any()
     left: list[CellRun] = []
     values: list[Array] = []
     is_violated = is_unclear = False
@@ -88,7 +89,7 @@ def search(enclosure: Enclosure) -> Search:
         steep, curved, third = np.abs(slope) + of_slope, curvature - of_curvature, enclosure.third(cells)
         drop = _drop(steep, curved - third * half / 3, half)
         least = value - unsure - drop
-        holds = least >= 0
+        holds = least >= 0 if is_constant else least > 0
         short = drop <= unsure
         violated = ~(value >= -unsure)  # also where g is NaN
         ends = ~holds & (violated | short | (half <= EPS * np.abs(middle)))

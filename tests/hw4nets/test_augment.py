@@ -72,6 +72,7 @@ def test_the_side_grows_to_the_images_own(given, sides):
 def test_a_first_side_is_a_multiple_of_four_or_the_images_own():
     assert [training_side(side, Config(epochs=4), 0) for side in (16, 17, 30, 96)] == [16, 17, 30, 96]
     assert [training_side(side, Config(epochs=4, start_scale=0.75), 0) for side in (16, 17, 30, 96)] == [12, 16, 24, 72]
+    assert training_side(50, Config(epochs=4, start_scale=0.56), 0) == 28  # 0.56 · 50 in doubles is above 28
 
 
 def test_scaled_images_keep_their_means_and_a_scaled_ramp_is_a_ramp():

@@ -71,6 +71,15 @@ def test_orthogonal_keeps_the_directions_and_evens_the_sizes(shape):
     assert ours.min() > 0.3 and ours.max() < 1.3 and sizes.max() / sizes.min() > 1.5
 
 
+@pytest.mark.parametrize("rank", [1, 4])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_orthogonal_of_nearly_low_rank_is_bounded(rank, precision):
+    generator = torch.Generator().manual_seed(rank)
+    left, right, noise = (torch.randn(shape, generator=generator) for shape in [(48, rank), (rank, 216), (48, 216)])
+    sizes = torch.linalg.svdvals(orthogonal(left @ right + 1e-3 * noise, precision))
+    assert sizes.max() < 1.4 and sizes[rank - 1] > 0.5
+
+
 def test_muon_works_in_the_precision_of_the_network(model):
     """Weights are never rounded; Newton-Schulz multiplies the rounding of small singular values by up to 3.4 a step."""
     config, steps = Config(optimizer="muon", lr=0.02, side_lr=0.1), {}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from hw4nets.augment import training_side
 from hw4nets.config import Config
 from hw4nets.data import normalize, synthetic
 from hw4nets.errors import DivergedError, InputError
@@ -155,9 +156,11 @@ def test_a_side_that_the_network_does_not_take_is_refused(small, name, given, se
             act()
 
 
-def test_full_scale_alone_is_refused():
-    with pytest.raises(InputError, match=r"full_scale is 0\.3 without start_scale; give both, or neither"):
-        check_start_scale(build(TINY["fast"], 0), Config(full_scale=0.3), 32)
+def test_the_scale_of_a_preset_can_be_turned_off(small):
+    recipe = preset("tuned", "fast").changed({"start_scale": 1.0})
+    assert recipe.config.full_scale != Config.full_scale
+    check_start_scale(build(recipe.shape, 0), recipe.config, 32)
+    assert training_side(32, recipe.config, 0) == 32
 
 
 def test_a_network_in_float64_takes_smaller_images_too():

@@ -331,6 +331,14 @@ def test_a_constant_has_its_shape_without_points(kernel, shape, loss):
     assert_array_equal(result.predict(x), 3.7)
 
 
+def test_where_doubles_underflow_nothing_is_proven():
+    """f' is below 0 on the whole range, and smaller than any double: a bound of 0 is no proof."""
+    x = np.linspace(0, 1, 15)
+    falling = Problem(x, np.exp(-x) + 1, Matern32(5.0), Squared(), [Ridge(0.01)], [Increasing(everywhere=(200, 300))])
+    (proof,) = fit(falling).shapes
+    assert not proof.proven
+
+
 # ---- planted faults --------------------------------------------------------------------------------------------------
 
 
