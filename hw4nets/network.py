@@ -102,8 +102,8 @@ def check_start_scale(model: nn.Module, config: Config, side: int) -> None:
             shapes(blank_image(shapes, start))
     except RuntimeError as error:
         raise InputError(
-            f"start_scale is {config.start_scale:g}: this network does not take images of {start}×{start}; give 1, "
-            "or take the network fast, which takes images of any side for which its pools leave a pixel"
+            f"start_scale is {config.start_scale:g}: this network does not take images that are scaled down so far; "
+            "give a larger one, or 1, with which none are scaled"
         ) from error
 
 

@@ -179,8 +179,8 @@ def check_rows_held_out(counts: np.ndarray) -> None:
     """Raise `InputError` where one of the folds, which hold out so many rows, holds out none."""
     if not counts.all():
         raise InputError(
-            f"of {len(counts)} folds one holds out no row, for few rows have a weight above 0; take fewer folds, or "
-            "`folds='contiguous'`"
+            f"of {len(counts)} folds one holds out no row of a weight above 0: shuffled folds are drawn row by row; "
+            "take fewer folds, or `folds='contiguous'`"
         )
 
 

@@ -143,8 +143,16 @@ def test_the_first_epochs_see_smaller_images(small):
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
-        ("conv", 0.75, "start_scale is 0.75: this network does not take images of 24×24; give 1, or take"),
-        ("fast", 0.25, "start_scale is 0.25: this network does not take images of 8×8; give 1"),
+        (
+            "conv",
+            0.75,
+            "start_scale is 0.75: this network does not take images that are scaled down so far; give a larger",
+        ),
+        (
+            "fast",
+            0.25,
+            "start_scale is 0.25: this network does not take images that are scaled down so far; give a larger",
+        ),
     ],
 )
 def test_a_side_that_the_network_does_not_take_is_refused(small, name, given, sentence):

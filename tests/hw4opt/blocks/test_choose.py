@@ -116,7 +116,7 @@ def test_a_fold_without_a_row_is_refused():
     weights[:] = 0
     weights[:3] = 1
     model = Model(RBF(30.0), Squared(), [Ridge(0.1)])
-    with pytest.raises(InputError, match="of 3 folds one holds out no row, for few rows have a weight above 0"):
+    with pytest.raises(InputError, match="of 3 folds one holds out no row of a weight above 0: shuffled folds"):
         for seed in range(10):  # three rows fall into three folds in 2 of 9 draws
             select_blocks(model, ArrayRows.of(x, y, weights), (), "kfold:3", seed=seed)
 
