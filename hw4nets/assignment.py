@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hw4nets.config import Config
 from hw4nets.data import Data
 from hw4nets.errors import DivergedError, InputError
 from hw4nets.files import locked, make_folder, write_text
@@ -19,7 +20,6 @@ from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_
 
 PRESETS = ("tuned", "assignment")
 RUN_SETTINGS = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile", "init")
-USED_WITH = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}
 NOT_USED = "–"  # in a report: a setting without effect
 
 
@@ -186,7 +186,7 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
 def _setting(outcome: Mapping[str, Any], name: str) -> str:
     """The setting used: a dash if it has no effect, and reduced epochs with those of the preset."""
     train, whole = outcome["train"], outcome["preset_epochs"]
-    if name in USED_WITH and train[USED_WITH[name][0]] not in USED_WITH[name][1]:
+    if name in Config.of("training", train).without_effect:
         return NOT_USED
     return f"{train[name]}, cut from {whole}" if name == "epochs" and train[name] < whole else _text(train[name])
 

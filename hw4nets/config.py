@@ -90,6 +90,18 @@ class Config(Settings):
         """The images on which epoch or settings were chosen, the weaker of the two, as in every report."""
         return weaker_selection(self.select, self.chosen_on)
 
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Settings that change nothing beside the others, by name, each with what it would need."""
+        uses = {
+            "side_lr": (self.optimizer == "muon", "optimizer muon"),
+            "nesterov": (self.optimizer == "sgd", "optimizer sgd"),
+            "final_lr": (self.schedule != "constant", "schedule triangular or cosine"),
+            "full_scale": (self.start_scale < 1, "start_scale below 1"),
+            "average_decay": (self.average != "none", "average ema or lookahead"),
+        }
+        return {name: needed for name, (used, needed) in uses.items() if not used}
+
 
 def weaker_selection(first: str, second: str) -> str:
     """The weaker of two `SELECT_CHOICES`: the one with the less independent test accuracy."""

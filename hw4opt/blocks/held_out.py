@@ -22,7 +22,7 @@ from hw4opt.blocks.reference import Trivial
 from hw4opt.blocks.rows import BlockSums, DataRows, hashed
 from hw4opt.blocks.survey import Survey
 from hw4opt.errors import InputError
-from hw4opt.form.gap_scale import scale_of
+from hw4opt.form.gap_scale import relative_gap, scale_of
 from hw4opt.problem import Model
 from hw4opt.proof.certificate import cost_of_residual
 from hw4opt.selection.fold_fits import EXACT_GAP
@@ -117,7 +117,7 @@ def _from_full_fits(
         gap, _ = cost_of_residual(every, w, residual, np.zeros_like(w), None if every.all() else typical)
         charged, zero = 0.5 * np.vecdot(w, every * w), np.zeros(1)
         remains, explained = (np.repeat(one, rule.count) for one in seen.numbers[:, -2:].T)
-        relative = gap / scale_of(remains, explained, charged, gap, zero, zero + trivial.least)
+        relative = relative_gap(gap, scale_of(remains, explained, charged, gap, zero, zero + trivial.least))
         yield [
             _score(numbers, float(one))
             for numbers, one in zip(seen.numbers, relative.reshape(settings, -1).max(axis=1), strict=True)

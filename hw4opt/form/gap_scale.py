@@ -62,6 +62,12 @@ class Reference:
             return scale_of(remains, lost, penalties, gap, self.charged, self.least)
 
 
+def relative_gap(gap: Array, scale: Array | float) -> Array:
+    """gap / gap_scale; where the fit has nothing to explain (gap_scale 0), 0 for a gap of 0, else infinite."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(gap == 0, 0.0, gap / scale)
+
+
 def scale_of(remains: Array, lost: Array, penalties: Array, gap: Array, charged: Array, least: Array) -> Array:
     """gap_scale (b,) from Σ r_i and Σ (ℓ_i - r_i) without their largest, the penalties, the gap, R, and its least."""
     return np.fmax(np.fmin(remains + penalties, np.fmax(lost - penalties + gap, charged)), least)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.form import Form, SmoothRows
+from hw4opt.form.gap_scale import relative_gap
 from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.terms.base import Array
 
@@ -80,4 +81,4 @@ def _gradient(
         u = smooth.gradient(z)
     u[np.arange(len(w)), held] = 0.0
     gradient = form.penalty * w + u @ a
-    return gradient, form.stationarity_cost(w, gradient) / scale
+    return gradient, relative_gap(form.stationarity_cost(w, gradient), scale)

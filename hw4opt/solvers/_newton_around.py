@@ -7,6 +7,7 @@ import numpy as np
 from hw4opt.core.interior import interior
 from hw4opt.form import Form, SmoothRows
 from hw4opt.form.answer import Answer, Options, Start, Status
+from hw4opt.form.gap_scale import relative_gap
 from hw4opt.form.table import row_table
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.solvers._polish import measure, step_towards
@@ -54,7 +55,7 @@ def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
         w = np.where(failed[:, None], w, step.w)
         u = step.u if u is None else np.where(failed[:, None], u, step.u)
         gap = measure(part, w, u)
-        relative = gap / part.gap_scale(w, np.zeros(len(w)))
+        relative = relative_gap(gap, part.gap_scale(w, np.zeros(len(w))))
         better = gap < gaps[active]
         stalled[active] = np.where(better, 0, stalled[active] + 1)
         place = active[better]

@@ -39,6 +39,29 @@ WRONG = [
         ["train", "--net", "conv", "--out", "r", "--optimizer", "sgdd"],
         "no optimizer 'sgdd' (did you mean 'sgd'?); there are sgd, adamw, muon",
     ),
+    (
+        ["train", "--net", "fast", "--out", "r", "--optimizer", "sgd"],
+        "the learning rate 0.1 of these settings is one for muon; with --optimizer sgd give --lr",
+    ),
+    (
+        ["train", "--net", "conv", "--out", "r", "--full-scale", "0.4"],
+        "--full-scale has no effect without start_scale below 1",
+    ),
+    (
+        ["train", "--net", "fast", "--out", "r", "--start-scale", "1", "--full-scale", "0.4"],
+        "--full-scale has no effect without start_scale below 1",
+    ),
+    (["train", "--net", "conv", "--out", "r", "--side-lr", "0.1"], "--side-lr has no effect without optimizer muon"),
+    (["train", "--net", "fast", "--out", "r", "--no-nesterov"], "--nesterov has no effect without optimizer sgd"),
+    (
+        ["train", "--net", "conv", "--out", "r", "--schedule", "constant", "--final-lr", "0.1"],
+        "--final-lr has no effect without schedule triangular or cosine",
+    ),
+    (
+        ["train", "--net", "conv", "--out", "r", "--average", "none", "--average-decay", "0.9"],
+        "--average-decay has no effect without average ema or lookahead",
+    ),
+    (["train", "--out", "r", "--resume"], "r holds no run to continue; --net NAME starts one"),
     (["train", "--net", "conv", "--out", "r", "--lr", "-1"], "lr is -1.0; it must be a number from"),
     (["train", "--net", "conv", "--out", "r", "--epochs", "0"], "epochs is 0; it must be a whole number from 1"),
     (["train", "--net", "conv", "--out", "r", "--augment", "flop"], "no augmentation 'flop'"),

@@ -90,6 +90,8 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str 
         read |= {"the run's settings": str(Path(out) / CONFIG)} if kept else {}
         read |= {f"--init {changes['init']}": changes["init"]} if changes.get("init") else {}
         check_outputs(writing, read, run_files(f"--out {out}", out, kept=[CONFIG] if kept else []))
+        if resume and not kept and chosen.net is None and chosen.config is None:
+            raise InputError(f"{out} holds no run to continue; --net NAME starts one")
         largest = largest_side(named_source(data, source))
         recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes, largest)
         check_machine(recipe.config)
@@ -151,7 +153,21 @@ def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any], side: int) 
         raise InputError(f"which network? give --net {', '.join(names)} or {last}, or --config TOML")
     else:
         recipe = preset(chosen.preset or DEFAULT_PRESET, chosen.net)
-    return recipe.of_images(side, recipe.shape.class_count).changed(changes)
+    return changed_recipe(recipe.of_images(side, recipe.shape.class_count), changes)
+
+
+def changed_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with the given settings; refuses those without effect, and another optimizer with the old one's lr."""
+    changed, old = recipe.changed(changes), recipe.config
+    if changed.config.optimizer != old.optimizer and "lr" not in changes:
+        raise InputError(
+            f"the learning rate {old.lr:g} of these settings is one for {old.optimizer}; "
+            f"with --optimizer {changed.config.optimizer} give --lr"
+        )
+    for name, needed in changed.config.without_effect.items():
+        if name in changes:
+            raise InputError(f"--{name.replace('_', '-')} has no effect without {needed}")
+    return changed
 
 
 def kept_recipe(folder: Path, chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:

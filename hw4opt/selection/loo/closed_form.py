@@ -14,6 +14,7 @@ import numpy as np
 
 from hw4opt.form import Form
 from hw4opt.form.gap_cost import stationarity_cost
+from hw4opt.form.gap_scale import relative_gap
 from hw4opt.selection.fold_fits import CLOSED_FORM_ROUNDS, FoldFits
 from hw4opt.terms.base import Array
 
@@ -39,7 +40,8 @@ def solve(form: Form) -> FoldFits:
     left_out = (t - z) / (1.0 - rate @ np.square(u).T)
     full = (rate * (u.T @ t)) @ v.T
     w = full[:, None, :] - ((rate[:, None, :] * u) * left_out[:, :, None]) @ v.T
-    gap = _gap(a, t, form.penalty[:, None, :], w) / form.gap_scale(full, np.zeros(form.batch))[:, None]
+    scale = form.gap_scale(full, np.zeros(form.batch))
+    gap = relative_gap(_gap(a, t, form.penalty[:, None, :], w), scale[:, None])
     return FoldFits(w, gap, np.full(gap.shape, CLOSED_FORM_ROUNDS))
 
 

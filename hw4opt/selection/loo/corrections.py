@@ -21,6 +21,7 @@ import numpy as np
 from hw4opt.core.folds import FoldTable, folds
 from hw4opt.form import BoxRows, Form, SmoothRows
 from hw4opt.form.gap_cost import stationarity_cost
+from hw4opt.form.gap_scale import relative_gap
 from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.selection.loo.layout import Layout
 from hw4opt.selection.loo.path import GAP_MARGIN, LIMIT_MARGIN, FullFits, fold_table
@@ -147,7 +148,7 @@ class Corrections:
             lacking = self.smooth.gradient(z) - self.slope - self.bend * (z - self.z)
             pull = np.where(self.has[going], lacking, 0.0) @ self.a
             change = stationarity_cost(self.form.penalty, pull - force[going], w, self.form.w_scale)
-            cost = change / self.gap_scale
+            cost = relative_gap(change, self.gap_scale)
             total = np.square(np.sqrt(gap[going]) + np.sqrt(cost))
         total = np.where(np.isfinite(total), total, np.inf)
         slow = ~(cost <= SLOW_COST_RATIO * self.cost[going])

@@ -14,6 +14,7 @@ from hw4opt import (
     Huber,
     Increasing,
     InputError,
+    Poisson,
     Problem,
     Ridge,
     Squared,
@@ -122,6 +123,18 @@ def test_a_constraint_that_a_fold_makes_vacuous(loss, extra):
     found = loo(problem).predictions
     agree(problem, found, refits(problem, tight))
     agree(problem, found, refits(free, tight))
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize(("loss", "target"), [(Squared(), 0.0), (Huber(0.1), 0.0), (Absolute(), 0.0), (Poisson(), 1.0)])
+def test_targets_of_which_nothing_is_left_to_explain(loss, target, count):
+    """Every gap and its scale are 0; NumPy's warnings are errors here."""
+    x, y = np.arange(float(count)), np.full(count, target)
+    problem = Problem(x, y, RBF(2.0), loss, [Ridge(1.0)])
+    for folds in (count, 2):
+        found = score_settings([problem], k_fold(count, folds))[0]
+        assert_allclose(found.predictions, 0.0, rtol=0, atol=1e-12)  # of counts: the logarithm of the rate
+        assert found.largest_gap <= 1e-12
 
 
 def test_folds_keep_the_scale_of_the_full_data():
