@@ -10,8 +10,9 @@
 #include "polish.h"
 
 static const double VIOLATION_PRICE = 1e5; /* of a violated constraint, in units of the largest |u| */
-static const double CONSTRAINT_ROUNDING = 1e-14; /* of the largest |z|: a constraint violated by no more is met */
-static const double DIFFERENCE_ROUNDING = 6e-16; /* … of ‖w‖ times a fitted value's row: so is one of differences */
+static const double ROUNDING_PRICE = 10.0; /* … of one violated by no more than rounding: */
+static const double CONSTRAINT_ROUNDING = 1e-14; /* of the largest |z| */
+static const double DIFFERENCE_ROUNDING = 4e-15; /* of ‖w‖ times a fitted value's row, for differences */
 static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
 static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
 static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */
@@ -26,10 +27,10 @@ static inline double dual_at(const polish_space *space, size_t i, double z) {
     return is_open(rows, i) ? smaller(larger(free, rows->low[i]), rows->high[i]) : rows->low[i];
 }
 
-static double slack_at(const table *rows, size_t i, double z, double u, double price, double met) {
-    const double v = z - rows->t[i], q = rows->q[i], low = rows->low[i], high = rows->high[i];
-    if (!is_open(rows, i) || (q == 0.0 && fabs(v) <= met && (isinf(low) || isinf(high)))) return 0.0;
-    return row_slack(v, q, u, row_slope(v, q, low, high), price);
+static double slack_at(const table *rows, size_t i, double z, double u, double unit, double rounding) {
+    const double v = z - rows->t[i], q = rows->q[i];
+    const double price = fabs(v) <= rounding ? ROUNDING_PRICE : VIOLATION_PRICE;
+    return is_open(rows, i) ? row_slack(v, q, u, row_slope(v, q, rows->low[i], rows->high[i]), price * unit) : 0.0;
 }
 
 /* z of a point, and typical sizes over the rows of each map, those of blocks with bounds. */
@@ -58,7 +59,7 @@ static void measure_block(void *data, row_group *group, row_block *block) {
     const table *rows = space->rows;
     const double *a = block_matrix(rows, block, group), *z = space->given ? space->z : space->ahead;
     const map_size *sizes = rows->size_of + block->map;
-    const double met = larger(CONSTRAINT_ROUNDING * sizes->largest_z, DIFFERENCE_ROUNDING * space->reach);
+    const double rounding = larger(CONSTRAINT_ROUNDING * sizes->largest_z, DIFFERENCE_ROUNDING * space->reach);
     const double *u = space->given ? space->given : space->u;
     if (!space->given) dots(a, block->size, rows->ld, space->w, space->ahead + block->at, rows->ld);
     EACH_ROW(block, i) {
@@ -68,7 +69,7 @@ static void measure_block(void *data, row_group *group, row_block *block) {
             space->u[i] = next;
             group->sums[1] += space->epsilon[i] * change * change;
         }
-        group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(sizes->largest_dual, unit), met);
+        group->sums[0] += slack_at(rows, i, z[i], u[i], larger(sizes->largest_dual, unit), rounding);
     }
     add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
 }
