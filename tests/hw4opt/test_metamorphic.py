@@ -22,6 +22,7 @@ from metamorphic.relations import RELATIONS
 SLOWER = 41  # solvers that are not exact are tried on every so many problems
 FEWER = 2  # further sizes of a change on every so many
 FOLDS = 5  # and held-out fits
+FEWER_FOLDS = {"HeavyRows": 5}  # where folds are refitted one by one
 SAMPLE = 3
 FIRST = {type(relation): name for name, relation in reversed(RELATIONS.items())}.values()
 HELD_OUT = [name for name, relation in RELATIONS.items() if relation.held_out]
@@ -91,7 +92,8 @@ def test_ill_conditioned_problems_are_certified(name):
 @pytest.mark.full
 @pytest.mark.parametrize("name", HELD_OUT)
 def test_held_out_predictions_move_as_the_problem_does(name):
-    report(folds(RELATIONS[name], list(problems())[HELD_OUT.index(name) % FOLDS :: FOLDS]))
+    step = FOLDS * FEWER_FOLDS.get(name, 1)
+    report(folds(RELATIONS[name], list(problems())[HELD_OUT.index(name) % FOLDS :: step]))
 
 
 @cache

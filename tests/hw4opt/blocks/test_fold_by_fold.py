@@ -53,7 +53,7 @@ def test_the_cost_is_told_behind_the_first_fit_and_before_the_others(monkeypatch
     assert len(said) == 1
 
 
-def test_an_interruption_keeps_the_best_so_far():
+def test_an_interruption_keeps_the_best_so_far(ctrl_c):
     model, columns = cases()["quantile"]
     whole = select_blocks(model, Parts(*columns), ("ridge",), "kfold:4", **GRID)
 
