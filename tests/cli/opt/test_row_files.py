@@ -153,12 +153,12 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be had over rows in blocks"),
-        (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be had over rows in blocks"),
-        (["--x", "x", "--reg", "tv=1", "--memory", "300kb"], "for 3,000 rows, which may take 300 kB; give a larger"),
+        (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be fitted over rows in blocks"),
+        (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be fitted over rows in blocks"),
+        (["--x", "x", "--reg", "tv=1", "--memory", "300kb"], "for 3,000 rows, and the limit is 300 kB; give a larger"),
         (["--x", "x", "--weights", "y"], "0.parquet: column 'y' holds -1.61146 in row 891"),
         (["--x", "x", "--save", "-"], "--save -: nothing but --json goes to stdout; give a name, as in ./-"),
-        (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks takes"),
+        (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks needs"),
         (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver interior"),
         (["--x", "count,x", "--constraint", "increasing"], "give increasing:column=NAME, or one x column"),
         (["--x", "x", "--reg", "tv=1", "--y", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
