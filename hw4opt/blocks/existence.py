@@ -18,8 +18,8 @@ from hw4opt.proof.existence import (
     Existence,
     inside_rows,
     null_space,
+    pinned_and_one_sided,
     separation_of,
-    sides,
     unit_rows,
 )
 from hw4opt.terms.base import Array
@@ -39,7 +39,7 @@ def settle_blocks(blocked: BlockedRows, w: Array | None = None) -> Existence:
 
     def two_sided(form: Form) -> np.ndarray:
         here = np.zeros(form.loss.count, dtype=bool)
-        here[sides(form, 0)[0][0]] = True
+        here[pinned_and_one_sided(form, 0)[0][0]] = True
         return here if w is None else inside_rows(form, 0, w)[0]
 
     def triangular_factor(rows: DataRows) -> Array:
@@ -59,7 +59,7 @@ def settle_blocks(blocked: BlockedRows, w: Array | None = None) -> Existence:
 
     def varying_rows(rows: DataRows) -> Array:
         form = forms.of(rows)
-        some, sign = sides(form, 0)[1][0]
+        some, sign = pinned_and_one_sided(form, 0)[1][0]
         varying = ~two_sided(form)[some]
         some, sign = some[varying], sign[varying]
         a = unit_rows(sign[:, None] * form.matrix[some][:, free] / scale)

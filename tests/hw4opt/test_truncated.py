@@ -274,7 +274,7 @@ def test_all_counts_of_1_have_no_finite_maximum():
     x, _ = songs(30)
     result = fit(Problem(x, np.ones(30), loss=TRUNCATED, intercept=True))
     assert result.status is Status.NO_FINITE_MAXIMUM and result.existence.supremum == 0
-    assert "30 rows with y = 1 can fall to 1 for ever" in result.message
+    assert "30 rows with y = 1 can approach 1 without reaching it" in result.message
     assert fit(Problem(x, np.ones(30), loss=TRUNCATED, regularizers=[Ridge(0.1)])).status is Status.CERTIFIED
     with pytest.raises(InputError, match="every count in y is 1, so that the likelihood has no finite maximum"):
         PoissonMixture(1, truncated=True).fit(x, np.ones(30))
