@@ -166,7 +166,7 @@ def marked(names, slow=()):
 
 @cache
 def answer(name, solver):
-    """(result, seconds of the processor), or the sentence with which the solver refused or is missing."""
+    """(result, CPU seconds), or the sentence with which the solver refused or is missing."""
     tol, limit = SOLVERS[solver]
     started = time.process_time()
     try:
