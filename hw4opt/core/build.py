@@ -35,7 +35,7 @@ NO_COMPILER = (
     "the compiled core of hw4opt has to be built, and there is no C compiler that works: install one (`cc`, or name it "
     f"in CC), or `pip install '{ZIG_REQUIREMENT}'`"
 )
-LAST_LINES = 8  # of what a compiler says that a message quotes
+LAST_LINES = 8  # last lines of the compiler's output in a message
 
 
 class BuildError(RuntimeError):

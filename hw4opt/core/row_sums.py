@@ -18,7 +18,7 @@ from hw4opt.running.array_files import large_array
 Array = NDArray[np.float64]
 
 SUMMED_ROWS = 4096  # rows whose sum is one thread's
-ROW_WORK = 30.0  # floating-point operations of a row, about
+ROW_WORK = 30.0  # approximate floating-point operations per row
 BOOL = np.dtype(np.bool_)
 
 

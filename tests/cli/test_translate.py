@@ -20,7 +20,7 @@ SETTLED = ["--loss", "absolute", "--gamma", "50", "--reg", "ridge=0.01", "--reg"
 
 
 def docstrings(tree):
-    """The nodes of docstrings, which are no sentences to users."""
+    """The nodes of docstrings, which are not messages."""
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node.body[0] for node in ast.walk(tree) if isinstance(node, owners) and node.body]
     return {id(node.value) for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}

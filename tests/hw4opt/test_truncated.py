@@ -415,7 +415,7 @@ def test_statsmodels_agrees():
 
 
 def test_a_slack_is_a_number_however_small_or_large_the_mean():
-    """exp(z) is 0 from -746 on and infinite from 710 on: nothing is lacking there, or everything."""
+    """exp(z) is 0 below -746 and infinite above 710: the gap is 0 or infinite there."""
     y = np.array([1.0, 1.0, 3.0, 1.0, 3.0])
     z = np.array([-800.0, -760.0, -800.0, 720.0, 720.0])
     u = np.array([0.0, 0.5, -2.0, 0.0, 0.0])

@@ -1,4 +1,4 @@
-"""Every solver certifies ordinary problems from its own point and duals, and all of them agree: seven kinds on six
+"""Every solver certifies typical problems from its own point and duals, and all agree: seven kinds on six
 series like real ones.
 
 gamma reaches 2,000/range², the ridge 1e-2, y 1e-1 to 1e5, and x repeats. One of each kind runs by default; `pytest -m

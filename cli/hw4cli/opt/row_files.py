@@ -13,8 +13,8 @@ from hw4opt.running.array_files import free_memory
 from hw4opt.tables import STDIN, TableFiles
 from hw4opt.tables.files import PARQUET_SUFFIXES
 
-BASIS_COLUMNS = 64  # of a table's basis, about: what a fit in memory takes for each row
-CELL_BYTES = 80  # of a cell of a CSV, which is a Python string
+BASIS_COLUMNS = 64  # estimated rank of the basis, for the memory of a fit per row
+CELL_BYTES = 80  # memory per cell of a CSV, a Python string
 DATA_FILES = click.argument("data", nargs=-1, metavar="[DATA]…")
 MEMORY_OPTION = click.option(
     "--memory",

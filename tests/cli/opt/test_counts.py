@@ -1,4 +1,4 @@
-"""Counts that mislead without a warning: each case gets its warning or its right value (data in tests/data)."""
+"""Counts that could mislead: each case gives a warning or the correct value (data in tests/data)."""
 
 import csv
 import json

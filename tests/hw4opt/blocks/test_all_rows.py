@@ -1,5 +1,5 @@
-"""Fits with a state for each row, over rows in blocks, against the same fits in memory: the solver is the same, the
-order of the rows and the places of arrays are not."""
+"""Fits with a dual variable per row, over rows in blocks, against the same fits in memory: the solver is the same, the
+order of the rows and the location of arrays are not."""
 
 import errno
 import mmap
@@ -104,7 +104,7 @@ def needed(model, x):
 
 
 def in_file(array):
-    """Whether the entries of an array lie in a mapped file."""
+    """Whether an array is memory-mapped from a file."""
     while isinstance(array, np.ndarray):
         array = array.base
     return isinstance(array, mmap.mmap)
@@ -126,7 +126,7 @@ def matrices(monkeypatch):
 
 @pytest.mark.parametrize("name", cases())
 def test_rows_in_blocks_give_the_fit_of_memory(name, monkeypatch, matrices):
-    """With all arrays that may lie in files there."""
+    """With all large arrays in files."""
     monkeypatch.setattr(array_files, "SMALLEST_FILE", 0)
     monkeypatch.setattr(rows, "BLOCK_ROWS", 128)
     model, columns = cases()[name]

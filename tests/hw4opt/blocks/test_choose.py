@@ -1,4 +1,4 @@
-"""Held-out errors over rows in blocks, against the same folds in memory, which share neither sums nor steps."""
+"""Held-out errors over rows in blocks, against the same folds in memory, which use other code for sums and steps."""
 
 from types import SimpleNamespace
 
@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_same_folds_in_memory(name, intercept, metric):
 
 
 def test_where_reads_end_early_the_gap_says_so(monkeypatch):
-    """Without steps after the first, the folds' fits are not exact, and their gaps tell it."""
+    """With only the first step the folds' fits are not exact, and their gaps show it."""
     monkeypatch.setattr(held_out, "descents", lambda *given: lambda gradient: np.zeros_like(gradient))
     found, known = scored("poisson", False, "loss")
     assert min(one.largest_gap for one in found) > 1e-9
@@ -86,7 +86,7 @@ def test_folds_are_drawn_evenly_or_run_on():
 
 
 def test_runs_of_rows_are_of_those_with_a_weight():
-    """Half of the rows have none: a fold that held out all others would know nothing."""
+    """Half of the rows have weight 0: a fold that held out all others would have no training rows."""
     x, y, weights = data_of("squared", 0)
     weights[: SIZE // 2] = 0
     model = Model(RBF(30.0), Squared(), [Ridge(0.1)])

@@ -1,4 +1,4 @@
-"""Fits whose sums are had on a Dask cluster: a scheduler and two worker processes, against the sums of this process."""
+"""Fits with sums on a Dask cluster of a scheduler and two workers, against sums in this process."""
 
 import os
 import signal

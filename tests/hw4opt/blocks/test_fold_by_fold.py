@@ -1,4 +1,4 @@
-"""Held-out errors of folds whose rows have a state each, over rows in blocks, against the same folds in memory."""
+"""Held-out errors of models with a dual variable per row, over rows in blocks, against the same folds in memory."""
 
 import _thread
 
@@ -29,7 +29,7 @@ def in_memory(model, columns, folds, metric):
 @pytest.mark.parametrize(("folds", "metric"), [("shuffled", "loss"), ("contiguous", "absolute")])
 @pytest.mark.parametrize("name", cases())
 def test_scores_are_those_of_the_same_folds_in_memory(name, folds, metric, monkeypatch):
-    """With all arrays that may lie in files there."""
+    """With all large arrays in files."""
     monkeypatch.setattr(array_files, "SMALLEST_FILE", 0)
     monkeypatch.setattr(rows, "BLOCK_ROWS", 128)
     model, columns = cases()[name]

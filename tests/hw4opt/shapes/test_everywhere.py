@@ -74,7 +74,7 @@ def test_the_assignment_s_steps_rise_at_every_x(tv):
 
 
 def worst_violation_of_plain(result):
-    """By how much f' is below 0 somewhere."""
+    """The largest violation of f' ≥ 0."""
     return -derivative(result, np.linspace(0, 1, 2_000), 1)[0].min()
 
 
@@ -175,7 +175,7 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
 
 @pytest.mark.parametrize("kernel", [Matern32(30.0), Matern52(30.0), Laplacian(8.0)])
 def test_pieces_are_the_function(kernel):
-    """Values of the pieces are those of the sum over the kernel, and curvatures change by no more than is said."""
+    """Values of the pieces equal those of the kernel sum, and curvatures change by at most the bound."""
     order = min(kernel.functional_order, 1)
     shape = Increasing(everywhere=True) if order else Nonnegative(everywhere=True)
     problem = steps(Increasing() if order else Nonnegative(), kernel=kernel)
@@ -261,7 +261,7 @@ def test_a_batch_shares_its_points():
 
 
 def test_points_of_a_large_batch_find_room():
-    """Eight problems with a dozen dips each: all points over their widths would be more than a problem may have."""
+    """Eight problems with a dozen dips each: points over the widths of all would exceed the limit of a problem."""
     draw = np.random.default_rng(0)
     x = np.sort(draw.uniform(0, 1, 60))
     y = np.floor(4 * x) + 0.3 * draw.standard_normal(60)
@@ -271,7 +271,7 @@ def test_points_of_a_large_batch_find_room():
 
 
 def test_two_shapes_may_have_points_at_the_same_x(monkeypatch):
-    """That one shape is asked for at the end of the range says nothing of the other."""
+    """A point of one shape at the end of the range does not count for the other shape."""
     rising, concave = Increasing(everywhere=True), Concave(everywhere=True)
     (problem,) = with_shape_rows([steps(rising, concave)], [[ShapeRows(rising, (0.0, 1.0), 0.0)]])
     monkeypatch.setattr(exchange, "_points_over_dips", lambda found, most: np.array([1.0]))
@@ -332,7 +332,7 @@ def test_a_constant_has_its_shape_without_points(kernel, shape, loss):
 
 
 def test_where_doubles_underflow_nothing_is_proven():
-    """f' is below 0 on the whole range, and smaller than any double: a bound of 0 is no proof."""
+    """f' < 0 on the whole range, with |f'| below the smallest double: a bound of 0 is not a proof."""
     x = np.linspace(0, 1, 15)
     falling = Problem(x, np.exp(-x) + 1, Matern32(5.0), Squared(), [Ridge(0.01)], [Increasing(everywhere=(200, 300))])
     (proof,) = fit(falling).shapes
@@ -344,7 +344,7 @@ def test_where_doubles_underflow_nothing_is_proven():
 
 @pytest.mark.parametrize("kernel", [RBF(20.0), Matern52(20.0), Polynomial(1.0, 5)])
 def test_a_dip_is_found(kernel):
-    """A fit that rises at the data alone is not proven, and neither is a proven one that is moved by a little."""
+    """A fit that is increasing only at the data is not proven, and neither is a proven fit after a small change."""
     shape, plain = Increasing(everywhere=True), fit(steps(Increasing(), kernel=kernel, ridge=1e-3))
     if worst_violation_of_plain(plain) > 0:
         assert not examine(RequiredShape(plain.problem, shape), plain.w).proven
@@ -358,7 +358,7 @@ def test_a_dip_is_found(kernel):
 @pytest.mark.parametrize("kernel", [RBF(20.0), Matern32(20.0), Matern52(20.0)])
 @pytest.mark.parametrize("shape", [Increasing(everywhere=True), Bounds(0.5, 1.5, everywhere=True)])
 def test_a_quick_look_sees_the_lowest_points(kernel, shape):
-    """No point of the range lies lower than those that a look without a proof finds; nothing fails where all holds."""
+    """The fast search finds the lowest points of the range, and no violation if the shape holds."""
     plain = fit(steps(kernel=kernel, ridge=1e-3))
     seen = violations(RequiredShape(plain.problem, shape), plain.w)
     assert not seen.proven and not seen.holds

@@ -1,4 +1,4 @@
-"""`check_term` can fail: planted faults in every face of a term, and what cannot be tried says so."""
+"""`check_term` can fail: planted faults in every function of a term, and messages for terms that cannot be checked."""
 
 import re
 from dataclasses import dataclass
