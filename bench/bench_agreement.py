@@ -1,9 +1,9 @@
-"""How far cvxpy's model of the same form is from ours in objective, on random problems of three kinds.
+"""The difference in objective between cvxpy's model of the same form and ours, on random problems of three kinds.
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_agreement
 
 Sums of components, quantiles of several levels of such sums, and shapes at every x (over the points of the exchange).
-The problems are those of the tests. Where Clarabel's answer has no gap of 1e-6, SCS is asked.
+The problems are those of the tests. If Clarabel's answer has a gap above 1e-6, SCS is used.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def kinds() -> dict[str, Callable[[int], Problem]]:
 
 
 def compared(given: Problem) -> tuple[str, float]:
-    """How it went, and the relative difference of the objectives."""
+    """The outcome, and the relative difference of the objectives."""
     ours = fit(given)
     for name in BACKENDS:
         try:

@@ -1,5 +1,5 @@
-"""fit_batch of 500 problems over one design, one thread: seconds a problem, everything counted. The peers solve a
-sample of them."""
+"""fit_batch of 500 problems over one design, one thread: seconds per problem, total time. The peers solve a sample of
+them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def targets(count: int) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def sample(variant: str, count: int) -> list[Problem]:
-    """Problems whose shared basis is built beforehand: the peers don't pay for it."""
+    """Problems whose shared basis is built beforehand, outside the peers' time."""
     x, ys = targets(count)
     problems = [VARIANTS[variant].problem(x, y) for y in ys]
     _ = problems[0].design.matrix

@@ -1,13 +1,13 @@
-r"""Fits to rows in blocks from Parquet files beside the same fits in memory, a process each:
+r"""Fits to rows in blocks from Parquet files beside the same fits in memory, one process each:
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks --rows 1000000,10000000
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks --rows 10000000,100000000 --losses huber --most-in-memory 0 \
         --limits --out bench/results/blocks_largest
 
-Seconds are those of the processor, on one thread (imports are not in them); the peak is that of the process. The rows
-are made anew in a temporary folder (TMPDIR; 1.6 GB for 10⁸ rows, Huber loss), a million per file: x uniform on [0, 1],
-y = sin(8x) + noise, one in 20 an outlier. `--limits` exits 1 where a fit takes more than MOST_MB, or is not certified,
-or ten times the rows take more than MOST_TIMES the seconds.
+Times are CPU seconds on one thread, without imports; memory is the peak of the process. The rows are generated in a
+temporary folder (TMPDIR; 1.6 GB for 10⁸ rows, Huber loss), a million per file: x uniform on [0, 1], y = sin(8x) +
+noise, one in 20 an outlier. `--limits` exits with 1 if a fit takes more than MOST_MB, is not certified, or takes more
+than MOST_TIMES times as long for ten times the rows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COLUMNS = ("loss", "rows", "way", "status", "relative_gap", "rank", "passes", "c
 
 
 def write_rows(folder: Path, rows: int, targets: Sequence[str] = ("y", "label", "rising")) -> None:
-    """Parquet files of so many rows: x and the targets."""
+    """Write Parquet files with `rows` rows: x and the targets."""
     import pyarrow as arrow
     from pyarrow.parquet import write_table
 
@@ -52,7 +52,7 @@ def write_rows(folder: Path, rows: int, targets: Sequence[str] = ("y", "label", 
 
 
 def target_of(loss: str) -> str:
-    """The column that a loss is about."""
+    """The column of targets for a loss."""
     return "label" if loss == "logistic" else "y"
 
 
@@ -94,7 +94,7 @@ def one_fit(way: str, loss: str, folder: str) -> dict[str, Any]:
 
 
 def measured(rows: int, losses: Sequence[str], in_memory: bool) -> list[dict[str, Any]]:
-    """Every loss in both ways at one size, and how far the fits are apart."""
+    """Every loss in blocks and in memory at one size, and the difference of the fits."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder), rows, [target_of(loss) for loss in losses])
@@ -111,7 +111,7 @@ def measured(rows: int, losses: Sequence[str], in_memory: bool) -> list[dict[str
 
 
 def misses(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for each fit over blocks that takes more memory or time than it may, or is not certified."""
+    """A sentence for each fit over blocks that exceeds a limit of memory or time, or is not certified."""
     found, seconds = [], {(row["loss"], row["rows"]): row["cpu_s"] for row in rows if row["way"] == "blocks"}
     for row in rows:
         name, tenth = f"{row['loss']}, {row['rows']} rows", seconds.get((row["loss"], row["rows"] // 10))
@@ -160,9 +160,9 @@ def main() -> None:
     text = f"""# Rows in blocks
 
 `python -m bench.bench_blocks {" ".join(sys.argv[1:])}`, {made}.
-Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows: seconds of the processor on one thread,
-reading, basis and certificate included; `passes` is how often all rows were read (some of them without x), `apart` the
-largest difference of the fitted curve from that of the fit in memory.
+Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows: CPU seconds on one thread, including
+reading, basis and certificate; `passes`: number of reads of all rows (some of them without x); `apart`: the largest
+difference of the fitted curve from that of the fit in memory.
 
 {markdown(rows, [*COLUMNS, "apart"])}
 """

@@ -1,8 +1,8 @@
-"""Choosing over rows in blocks, 10 folds and four ridges, beside the same in memory, a process each:
+"""Choice of ridge over rows in blocks, 10 folds and four values, beside the same in memory, one process each:
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks_choosing --rows 20000,1000000
 
-Rows, seconds and peak as in bench_blocks.py; the folds differ, so that scores differ by a share of the standard error.
+Rows, times and memory as in bench_blocks.py; the folds differ, so that scores differ by part of a standard error.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COLUMNS = (
 
 
 def one_choice(way: str, loss: str, folder: str) -> dict[str, Any]:
-    """One choice in this process."""
+    """One search in this process."""
     from hw4opt import RBF, Huber, Logistic, Problem, Ridge, Squared
     from hw4opt.blocks import TableRows, select_blocks
     from hw4opt.problem import Model
@@ -75,7 +75,7 @@ def one_choice(way: str, loss: str, folder: str) -> dict[str, Any]:
 
 
 def measured(rows: int, in_memory: bool) -> list[dict[str, Any]]:
-    """Every loss at one size."""
+    """Run every loss at one size."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder), rows)
@@ -104,10 +104,10 @@ def main() -> None:
     found["date"] = time.strftime("%Y-%m-%d")
     Path(f"{given.out}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     made = f"Python {found['python']}, NumPy {found['numpy']}, {machine}, {found['date']}"
-    text = f"""# Choosing over rows in blocks
+    text = f"""# Choice of hyper-parameters over rows in blocks
 
 `python -m bench.bench_blocks_choosing --rows {given.rows}`, {made}.
-10 folds at four ridges from 0.01 to 10, Gaussian kernel (gamma 30), Parquet files: seconds of the processor on one
+10 folds at four ridges from 0.01 to 10, Gaussian kernel (gamma 30), Parquet files: CPU seconds on one
 thread, reading included. `passes` is how often all rows were read; `largest gap` is that of a fold's fit of the chosen
 ridge, relative. Folds differ between the ways.
 

@@ -1,8 +1,8 @@
-"""What each kind of pass over rows in blocks costs, what that says of 10⁹ rows on many cores, and a check of it:
+"""The cost of each kind of pass over rows in blocks, a prediction for 10⁹ rows on many cores, and a check of it:
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks_cost
 
-Huber loss and ridge over a Gaussian kernel. Passes are timed in one process (seconds of the processor, one thread) that
+Huber loss and ridge over a Gaussian kernel. Passes are timed in one process (CPU seconds, one thread) that
 holds its rows, as a worker does, and a task in the process that holds scheduler and client. The check is a fit to
 the first of the 10⁹ rows, which two workers make on the fly. Needs the extra `dask`.
 """
@@ -40,7 +40,7 @@ from hw4opt.solvers.newton import Stop, minimize_objective
 MODEL = Model(RBF(70.0), Huber(0.5), [Ridge(0.1)])
 LARGE, CORES = 1_000_000_000, (8, 64)
 EMPTY_TASKS = 500
-VALUE_FLOPS = 23  # of a kernel value: distance, square, and an exponential of about 20
+VALUE_FLOPS = 23  # operations per kernel value: distance, square, and about 20 for an exponential
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}  # as docs/how-to/cluster.md
 KINDS = ("kind", "passes", "nanoseconds_a_row", "rows_a_second", "flops_a_row", "bytes_of_a_sum")
 PREDICTED = ("rows", "cores", "tasks", "core_seconds", "task_seconds", "seconds", "gigabytes_held", "gigabytes_moved")
@@ -49,7 +49,7 @@ CHECKED = ("rows", "cores", "predicted_core_seconds", "core_seconds", "predicted
 
 @dataclass(frozen=True)
 class MadeRows:
-    """The first `count` of endless rows, which are made when they are asked for: those of bench_blocks.py."""
+    """The first `count` rows of an unlimited sequence that is generated on demand, as in bench_blocks.py."""
 
     count: int
 
@@ -82,7 +82,7 @@ class TimedSums:
         began = time.process_time()
         found = tree_reduce(combine, map(act, self.blocks))
         seconds, kind = time.process_time() - began, self.kind
-        if kind == "newton":  # which adds up value, gradient and Hessian, or the gradient alone
+        if kind == "newton":  # sums of value, gradient and Hessian, or of the gradient only
             kind = "Hessian" if isinstance(found, tuple) else "gradient"
         self.seconds.setdefault(kind, []).append(seconds)
         self.bytes[kind] = max(self.bytes.get(kind, 0), len(pickle.dumps(found)))
@@ -90,7 +90,7 @@ class TimedSums:
 
 
 def passes(rows: int) -> dict[str, Any]:
-    """The steps of `fit_blocks`, each under its name; and what making a row takes, and all that is no pass."""
+    """The cost of each kind of pass of `fit_blocks`, of generating a row, and of the work outside passes."""
     began = time.process_time()
     sums = TimedSums(list(in_blocks(MadeRows(rows).between(0, rows))))
     made = time.process_time() - began
@@ -150,7 +150,7 @@ def predicted(costs: dict[str, Any], rows: int, cores: int) -> dict[str, Any]:
 
 
 def seconds_a_task(client: Any) -> float:
-    """Seconds of the processor that scheduler and client, both in this process, take for a task that does nothing and
+    """CPU seconds that scheduler and client, both in this process, take for a task that does nothing and
     its share of the tree."""
     began = time.process_time()
     leaves = client.map(lambda one: one, range(EMPTY_TASKS), pure=False)
@@ -160,14 +160,14 @@ def seconds_a_task(client: Any) -> float:
 
 
 def seconds_of_threads(client: Any) -> float:
-    """Seconds of the processor that the threads have taken on which tasks run, one a worker."""
+    """CPU seconds of the threads that run tasks, one per worker."""
     workers = client.scheduler_info()["workers"]
     return sum(client.gather([client.submit(time.thread_time, workers=[one], pure=False) for one in workers]))
 
 
 def check(costs: dict[str, Any], client: Any, rows: int) -> dict[str, Any]:
     """A fit by two workers that make their rows, beside the prediction."""
-    first = MadeRows((PARTITION_BLOCKS + 1) * BLOCK_ROWS)  # so that what workers import is not timed
+    first = MadeRows((PARTITION_BLOCKS + 1) * BLOCK_ROWS)  # excludes the workers' imports from the timing
     fit_blocks(MODEL, DaskRows(first, client))
     said, source = predicted(costs, rows, 2), DaskRows(MadeRows(rows), client)
     before, began = seconds_of_threads(client), time.perf_counter()
@@ -196,7 +196,7 @@ def main() -> None:
     machine = platform.processor() or platform.machine()
     about = {"python": platform.python_version(), "numpy": np.__version__, "machine": machine}
     about["date"], load = time.strftime("%Y-%m-%d"), os.getloadavg()[0]
-    busy = f"\nThe machine was busy (load average {load:.1f}): seconds by the clock say little." if load > 0.5 else ""
+    busy = f"\nThe machine was busy (load average {load:.1f}): wall times are not meaningful." if load > 0.5 else ""
     os.environ.update(KEPT_MEMORY)
     set_threads(1)
     with one_blas_thread():
@@ -212,17 +212,17 @@ def main() -> None:
 
 `python -m bench.bench_blocks_cost --rows {words.rows} --check {words.check}`, Python {about["python"]},
 NumPy {about["numpy"]}, {machine}, {about["date"]}.{busy}
-Huber loss, ridge, Gaussian kernel with {costs["columns"]} columns; seconds of the processor on one thread, over
-{words.rows:,} held rows. Making a row takes {costs["nanoseconds_to_make_a_row"]:.0f} ns, a task and its share of the
-tree {1e3 * costs["seconds_a_task"]:.2f} ms of the scheduler, and what is not spread {costs["serial_seconds"]:.1f} s.
+Huber loss, ridge, Gaussian kernel with {costs["columns"]} columns; CPU seconds on one thread, over
+{words.rows:,} rows in memory. Generating a row takes {costs["nanoseconds_to_make_a_row"]:.0f} ns, a task with its share
+of the tree {1e3 * costs["seconds_a_task"]:.2f} ms of the scheduler, and serial work {costs["serial_seconds"]:.1f} s.
 
 {markdown(costs["kinds"], KINDS)}
 
-What that says:
+Predictions:
 
 {markdown([_rounded(one) for one in predictions], PREDICTED)}
 
-A fit by two workers that make their rows, beside what is said of it:
+A fit by two workers that generate their rows, beside its prediction:
 
 {markdown([_rounded(checked)], CHECKED)}
 """

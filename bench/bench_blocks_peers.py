@@ -1,4 +1,4 @@
-"""Rows in blocks beside other packages: seconds of the processor until an objective within 1e-4 of the certified one.
+"""Rows in blocks beside other packages: CPU seconds until an objective within 1e-4 of the certified one.
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks_peers --peers PYTHON
 
@@ -26,7 +26,7 @@ from hw4opt.blocks import ArrayRows, fit_blocks
 from hw4opt.problem import Model
 from hw4opt.running.threads import set_threads
 
-PATIENCE = 100  # seconds of one peer, by the clock
+PATIENCE = 100  # seconds of one peer, wall time
 COLUMNS = ("loss", "rows", "who", "reached", "cpu_s", "times_ours", "excess", "epochs", "how")
 
 
@@ -45,7 +45,7 @@ def peer(python: str, who: str, loss: str, count: int, target: float) -> dict[st
     try:
         done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        return {"failed": f"not done after {PATIENCE} s by the clock"}
+        return {"failed": f"not done after {PATIENCE} s of wall time"}
     if done.returncode:
         return {"failed": (done.stdout + done.stderr).strip().splitlines()[-1]}
     return json.loads(done.stdout.splitlines()[-1])
@@ -86,9 +86,9 @@ def main() -> None:
 
 `python -m bench.bench_blocks_peers --rows {words.rows}`, Python {about["python"]}, NumPy {about["numpy"]}, {machine},
 {about["date"]}.
-Gaussian kernel (gamma {GAMMA:g}), ridge {RIDGE:g}: seconds of the processor, one thread, features included. *Excess*:
+Gaussian kernel (gamma {GAMMA:g}), ridge {RIDGE:g}: CPU seconds, one thread, features included. *Excess*:
 of the objective over that of the certified fit, relative; *reached*: at most {WITHIN:g}. Stochastic descent ends there,
-or where its time is over, and the best of its step lengths counts.
+or at its time limit, and the best of its step lengths counts.
 
 {markdown(rows, COLUMNS)}
 

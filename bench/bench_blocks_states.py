@@ -1,12 +1,12 @@
-"""Fits with a state for each row (tv, increasing, quantile loss) from Parquet files, and in memory, a process each:
+"""Fits with a dual variable per row (tv, increasing, quantile loss) from Parquet files, and in memory, one process
+each:
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks_states --rows 1000000,10000000
 
-Rows, kernel and ridge are those of bench_blocks; where --memory is below what the fit takes, the basis, the table of
-the rows and the solver's vectors are in files of the folder that TMPDIR names, which must not lie in memory. Seconds
-are those of the clock on all cores, imports not in them, beside those of the processor; memory is the peak of what the
-system cannot write back (RssAnon, read every 20 ms), and that of the process with the pages of files that happen to be
-there (VmHWM).
+Rows, kernel and ridge are those of bench_blocks; if --memory is less than the fit needs, the basis, the row table and
+the solver's vectors are in files in the folder TMPDIR, which must be on a disk. Times are wall times on all cores and
+CPU seconds, without imports; memory is the peak of anonymous memory (RssAnon, sampled every 20 ms), and the peak of the
+process with cached pages of files (VmHWM).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COLUMNS = (
 
 @contextmanager
 def anonymous_peak() -> Iterator[list[int]]:
-    """Inside the block, the largest anonymous memory of this process so far, in bytes, as the list's only entry."""
+    """Context with a list whose only entry is the peak of this process's anonymous memory so far, in bytes."""
     found, done = [0], Event()
 
     def watch() -> None:
@@ -58,7 +58,7 @@ def anonymous_peak() -> Iterator[list[int]]:
 
 
 def one_fit(way: str, case: str, folder: str) -> dict[str, Any]:
-    """One fit in this process; way: `memory`, or how many bytes a fit in blocks may take."""
+    """One fit in this process; way: `memory`, or the memory limit of a fit in blocks in bytes."""
     from hw4opt import RBF, Huber, Increasing, Quantile, Ridge, TotalVariation, fit
     from hw4opt.blocks import TableRows, fit_blocks
     from hw4opt.problem import Model
@@ -137,15 +137,15 @@ def main() -> None:
     found |= {"date": time.strftime("%Y-%m-%d"), "load_before": round(load, 2)}
     Path(f"{given.out}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     made = f"Python {found['python']}, NumPy {found['numpy']}, {machine}, {os.cpu_count()} CPUs, {found['date']}"
-    text = f"""# Rows in blocks, with a state for each row
+    text = f"""# Rows in blocks, with a dual variable per row
 
 `python -m bench.bench_blocks_states --rows {given.rows} --cases {given.cases} --memory {given.memory}`,
 {made}.
-Load average before: {load:.2f}; above 0.5 the seconds of the clock say nothing.
-Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows, in {given.memory} bytes of memory a row,
-and in memory without limit: seconds of the clock and of the processor, reading, basis and certificate included; the
-peak of anonymous memory, and that of the process with pages of files; `apart` the largest difference of the fitted
-curve from that of the fit in memory. Asked: Huber loss with tv at 10,000,000 rows in 60 s and 4 GB.
+Load average before: {load:.2f}; above 0.5 the wall times are not meaningful.
+Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows, with {given.memory} bytes of memory per
+row, and in memory without limit: wall time and CPU seconds, including reading, basis and certificate; the peak of
+anonymous memory, and of the process with pages of files; `apart`: the largest difference of the fitted curve from that
+of the fit in memory. Target: Huber loss with tv at 10,000,000 rows in 60 s and 4 GB.
 
 {markdown(rows, COLUMNS)}
 """

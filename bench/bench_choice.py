@@ -1,5 +1,5 @@
-"""Choosing every hyper-parameter by exact leave-one-out, beside a loop over the folds in cvxpy, which is estimated from
-a few folds of the chosen setting."""
+"""Choice of all hyper-parameters by exact leave-one-out, compared with a loop over the folds in cvxpy, which is
+estimated from a few folds of the chosen setting."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ CHOSEN: dict[str, Selection] = {}  # what ours has chosen, where the peers take 
 
 
 def choose(variant: str) -> Selection:
-    """Stopped, with the best so far, where it takes longer than anybody waits."""
+    """Stop the search after PATIENCE seconds, with the best setting so far."""
     case, end = CASES[variant], time.perf_counter() + PATIENCE
 
     def progress(done: int, total: int, best: float) -> None:

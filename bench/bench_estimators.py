@@ -112,8 +112,8 @@ PAIRS = 40  # rounds of each, in turns
 
 @cache
 def in_turns(variant: str) -> dict[str, list[float]]:
-    """Seconds of the processor by kind, of the estimator's fit and of the same calls, in turns: what else the machine
-    does meets both alike."""
+    """CPU seconds by kind, of the estimator's fit and of the same calls, alternating, so that other load on
+    the machine affects both equally."""
     model = PenalizedKernelRegressor(loss=LOSSES[variant], cv="loo")
 
     def direct() -> None:

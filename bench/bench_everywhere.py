@@ -1,9 +1,9 @@
-"""What a shape at every x costs beside the same shape at the data rows, in time and objective, and what held-out folds
-lose that keep the points of the full fit.
+"""The cost of a shape at every x compared with the same shape at the data rows, in time and objective, and the error of
+held-out folds that keep the points of the full fit.
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_everywhere
 
-Seconds are those of the processor; fits of both kinds take turns.
+Times are CPU seconds; fits of both kinds take turns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hw4opt.solvers.interior import Interior
 
 ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 15
-FOLDS = 12  # of each series, evenly spaced
+FOLDS = 12  # rows of each series, evenly spaced
 
 
 def costs() -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def costs() -> list[dict[str, Any]]:
 
 
 def folds() -> list[dict[str, Any]]:
-    """Held-out predictions with the points of the full fit, beside those of folds that look for their own."""
+    """Held-out predictions with the points of the full fit, compared with those of folds with their own exchange."""
     rows = []
     for name, x, y, kernel, shape in _series():
         problem = Problem(x, y, kernel, Huber("auto"), [Ridge(0.1)], [shape])
@@ -146,15 +146,15 @@ def main() -> None:
     text = f"""# Shapes at every x
 
 `python -m bench.bench_everywhere`, Python {found["python"]}, NumPy {found["numpy"]}.
-Milliseconds of the processor, medians of {REPEATS} in turn, the problem made anew each time.
+CPU milliseconds, medians of {REPEATS} alternating runs, each with a new problem.
 
-The assignment's data, gamma 80, ridge 0.1, increasing. `least change`: by how much the objective rises
-at least for any curve of the reduced basis that rises at every x.
+The assignment's data, gamma 80, ridge 0.1, increasing. `least change`: a lower bound of the increase of the objective
+for any curve of the reduced basis that increases at every x.
 
 {table(found["costs"])}
 
-Leave-one-out of {FOLDS} rows each: predictions of folds that keep the points of the full fit, and of folds that look
-for their own; differences and errors in units of the range of y.
+Leave-one-out of {FOLDS} rows each: predictions of folds that keep the points of the full fit, and of folds with their
+own exchange; differences and errors in units of the range of y.
 
 {table(found["folds"])}
 """

@@ -1,8 +1,9 @@
-"""What choosing many hyper-parameters costs and finds: a zoom beside random settings, on a sum of four components.
+"""Cost and result of choosing many hyper-parameters: zoom search compared with random settings, on a sum of four
+components.
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_search
 
-Seconds are those of the processor, one run each, in one thread.
+Times are CPU seconds, one run each, in one thread.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def main() -> None:
     distance = f"the distance from the function is the root mean square over {NEW_ROWS:,} new rows."
     text = f"""# Choosing many hyper-parameters
 
-{made} Seconds of the processor, one thread, one run each.
+{made} CPU seconds, one thread, one run each.
 
 {asked} {count}
 component). The score is the mean held-out loss; {distance}

@@ -4,7 +4,7 @@
 
 Data sets come with R (`quakes`, `nlme::MathAchieve`, and `mgcv::gamSim`, which is simulated), and so does mgcv (Debian:
 r-base-core and r-cran-mgcv). `--peers` is a Python that has pyGAM and scikit-learn. What is missing is left out, and
-the reason is printed. Seconds are those of the processor, of choosing and fitting.
+the reason is printed. Times are CPU seconds, of choosing and fitting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOLDS = 1e-6  # of f's range: a fall of more breaks the shape
 GRID = 10_001  # points along the column whose shape is asked for
 THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-SECONDS = 600  # of one fit, by the clock
+SECONDS = 600  # of one fit, wall time
 COLUMNS = {
     "data": "data",
     "rows": "rows",
@@ -103,7 +103,7 @@ def run(command: list[str]) -> str | None:
     except FileNotFoundError as error:
         return str(error)
     except subprocess.TimeoutExpired:
-        return f"not done after {SECONDS} s by the clock"
+        return f"not done after {SECONDS} s of wall time"
     return None if done.returncode == 0 else (done.stdout + done.stderr).strip().splitlines()[-1]
 
 
@@ -190,7 +190,7 @@ def write(found: list[dict[str, Any]], left: list[str], out: str, count: int) ->
     made = f"`python -m bench.bench_sums --splits {count}`, Python {about['python']}, NumPy {about['numpy']}."
     text = f"""# Sums of functions
 
-{made} Seconds of the processor, one thread, of choosing and fitting;
+{made} CPU seconds, one thread, of choosing and fitting;
 means of {count} random splits, two thirds to fit and one third held out. *Held-out error*: root mean square. *Largest
 fall*: of f along the columns that it shall increase in, over {GRID:,} points, as a share of its range there; *shape
 holds*: that is at most {HOLDS:g}.

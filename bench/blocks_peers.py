@@ -2,7 +2,7 @@
 
     python -m bench.blocks_peers WHO LOSS ROWS TARGET
 
-prints JSON: the objective reached, seconds of the processor, and epochs. The objective is hw4opt's,
+prints JSON: the objective reached, CPU seconds, and epochs. The objective is hw4opt's,
 Σ loss(f(x_i) - y_i) + ridge ‖w‖², with f = wᵀφ over the features of `Nystroem` or `RBFSampler`. Stochastic descent ends
 where that is within WITHIN of TARGET, or after SECONDS; it is not timed while the objective is looked at, and the best
 of several step lengths counts.

@@ -1,12 +1,12 @@
-"""How often prediction intervals hold a new target: `nice -n 15 python bench/coverage.py [--draws 500]`.
+"""Coverage of prediction intervals: `nice -n 15 python bench/coverage.py [--draws 500]`.
 
 y = sin(2π x) + noise at n uniform x in [0, 1], RBF kernel with ridge; noise is Gaussian (0.3), heavy-tailed (0.3 times
 Student's t of 2 degrees of freedom) or heteroscedastic (Gaussian, 0.1 + 0.5 x). In every draw gamma and ridge are
 chosen by leave-one-out on the rows themselves, and once more taken as an independent data set of the same kind gave
 them (draw -1: "given", the case of the guarantee). Measured are the share of 200 new targets inside, and the width.
 
-Every draw is one line of --progress, written when it is done: started again, the script goes on where it stopped, and
-the tables are those of the draws that are done. One core.
+Every draw is one line of --progress, written when it is done: if the script is started again, it continues there, and
+the tables are those of the finished draws. One core.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def measured(cell: Cell, draw: int, given: dict[str, float]) -> dict[str, Any]:
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    """The draws that are done; a last line that was cut is dropped."""
+    """The finished draws; an incomplete last line is dropped."""
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def run(progress: Path, draws: int) -> None:
     done = {(line["noise"], line["n"], line["loss"], line["draw"]) for line in lines_of(progress)}
     given: dict[Cell, dict[str, float]] = {}
     progress.parent.mkdir(parents=True, exist_ok=True)
-    if progress.exists():  # without a line that was cut
+    if progress.exists():  # without an incomplete line
         write_text(progress, "".join(json.dumps(line) + "\n" for line in lines_of(progress)))
     with progress.open("a", encoding="utf-8") as file:
         for draw in range(draws):

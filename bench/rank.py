@@ -1,4 +1,5 @@
-"""What a basis cut earlier would save on several columns: `python bench/rank.py [--out bench/results/rank]`.
+"""Time saved by an earlier truncation of the basis on several columns: `python bench/rank.py [--out
+bench/results/rank]`.
 
 scikit-learn's diabetes data (442 × 10, standardised), Huber loss: for every gamma of the default range and every
 truncation level of the pivoted Cholesky decomposition, the rank, the median seconds of a fit, and what the certificate

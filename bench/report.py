@@ -66,7 +66,7 @@ QUESTIONS = {
     "estimators": (
         "The scikit-learn estimators",
         "Seconds on one core: of a fit that chooses by exact leave-one-out, beside scikit-learn's searches over grids "
-        "of their own; of predictions at 10⁶ rows; and, in seconds of the processor and in turns, of the estimator's "
+        "of their own; of predictions at 10⁶ rows; and, in CPU seconds and in turns, of the estimator's "
         "fit beside `select` and `fit` called directly, which it may exceed by 5 %.",
     ),
     "poisson": (

@@ -1,7 +1,7 @@
 """Sums of functions by other packages, each in its own process: python -m bench.sums_peers NAME FOLDER.
 
 FOLDER holds parts.json, and the rows to fit (y last), to predict and of the grid in fit.npy, new.npy and grid.npy.
-Predictions are written to new.txt and grid.txt, and to seconds.txt what choosing and fitting took of the processor.
+Predictions are written to new.txt and grid.txt, and the CPU seconds of choice and fit to seconds.txt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What holds for every test: no GPU, one thread a process, temporary folders in memory; and Ctrl-C as on a terminal.
+"""Settings of all tests: no GPU, one thread per process, temporary folders in memory; and Ctrl-C as on a terminal.
 
 What is expected to the last bit holds on a CPU. Environment variables have to be set before anything imports NumPy or
 torch. Without torch, which is an extra, the tests of hw4nets are left out.
@@ -29,7 +29,7 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= FREE_BYTES:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Thousands of tests are no garbage: they are not looked through for any, neither here nor later."""
+    """Exclude the collected tests from garbage collection."""
     gc.disable()
     try:
         return (yield)

@@ -1,4 +1,4 @@
-"""Fits to rows that memory need not hold: files, a block at a time."""
+"""Fits to data that may exceed memory: rows are read from files one block at a time."""
 
 from hw4opt.blocks.choose import BlocksSelection, select_blocks
 from hw4opt.blocks.dask import DaskRows

@@ -1,5 +1,5 @@
-"""Fits whose rows have a state each, a dual: the columns that a model needs are read once and sorted along x, and the
-ordinary solver runs on them (fit.py), with basis and row table in files where memory is short (array_files.py)."""
+"""Fits with a dual variable per row: the model's columns are read into memory and sorted by x, and the in-memory solver
+runs on them (fit.py). If memory is short, basis and row table are stored in files (array_files.py)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from hw4opt.result import Result
 from hw4opt.running.array_files import arrays_within, free_memory
 from hw4opt.terms import Loss, PiecewiseQuadratic, Term
 
-ROW_BYTES = 112  # of memory that a row takes: y, weight, offset, and what its loss is made of,
-COLUMN_BYTES = 16  # for each of its x,
-FREE_BYTES = 48  # where a column has no penalty, whose duals are projected,
-STATE_BYTES = 124  # and, in memory or on disk, for each function of a term on it: the interior point's vectors
+ROW_BYTES = 112  # memory per row: y, weight, offset, and the parameters of its loss
+COLUMN_BYTES = 16  # memory per row and column of x
+FREE_BYTES = 48  # memory per row if a column has no penalty: the dual is projected
+DUAL_BYTES = 124  # memory or disk per row and row function of a term: the interior point's vectors
 
 
-def keeps_states(model: Model) -> bool:
-    """Whether the fit has duals that sums over the rows do not give: of terms besides the ridge, and of losses that
-    bend where they have no curvature."""
-    return bool(terms_with_states(model))
+def needs_row_duals(model: Model) -> bool:
+    """Whether the fit needs a dual variable per row: it has a term other than the ridge, or a piecewise quadratic loss
+    with a piece of zero curvature, so that the duals do not follow from w."""
+    return bool(terms_with_row_duals(model))
 
 
-def terms_with_states(model: Model) -> list[str]:
-    """The labels of the terms that have such duals."""
+def terms_with_row_duals(model: Model) -> list[str]:
+    """The labels of the terms that need a dual variable per row."""
     others = [term.label for term in (*model.regularizers, *model.constraints) if not isinstance(term, Ridge)]
     return others if all(map(_is_curved, model.loss.curves)) else [model.loss.label, *others]
 
@@ -43,89 +43,89 @@ def _is_curved(loss: Loss) -> bool:
 def fit_all_rows(
     model: Model,
     rows: Iterable[DataRows],
-    seen: Survey,
+    survey: Survey,
     memory: int | None = None,
     tol: float | None = None,
     max_iterations: int | None = None,
     time_limit: float | None = None,
 ) -> Result:
-    """The fit of `hw4opt.fit` to those of the rows that have a weight, in the order of one x column.
+    """`hw4opt.fit` on the rows of positive weight, sorted by x if x has one column.
 
-    memory    bytes that it may take, None: half of what is free. Some are needed (`bytes_a_row`); of what is left the
-              states of the rows take theirs (`state_bytes_a_row`), then the basis, 8 r bytes a row, and the row
-              table. What has no room lies on disk
+    memory    limit in bytes; None: half of the free memory. `bytes_per_row` bytes per row are always in memory. The
+              remainder is used first for the dual variables (`dual_bytes_per_row`), then for the basis (8 r bytes per
+              row) and the row table; arrays that do not fit are stored in files
 
-    Raises `RefusedError` where memory or disk do not hold that.
+    Raises `RefusedError` if memory or disk is too small.
     """
-    with arrays_for(model, seen, memory, bytes_a_row(model, seen.span.shape[1])):
-        problem = model.on(data_of(model, sorted_rows(rows, seen, numbered=False)))
+    with arrays_for(model, survey, memory, bytes_per_row(model, survey.span.shape[1])):
+        problem = model.on(data_of(model, sorted_rows(rows, survey, numbered=False)))
         return fit(problem, "auto", tol, max_iterations, time_limit=time_limit)
 
 
 @contextmanager
-def arrays_for(model: Model, seen: Survey, memory: int | None, of_row: int) -> Iterator[None]:
-    """Inside the block, large arrays are in memory as far as it holds them beside so many bytes a row. Raises
-    `RefusedError` where it does not hold those."""
+def arrays_for(model: Model, survey: Survey, memory: int | None, row_bytes: int) -> Iterator[None]:
+    """Context in which large arrays are in memory as far as they fit beside `row_bytes` bytes per row, else in files.
+    Raises `RefusedError` if `row_bytes` bytes per row exceed the memory."""
     memory = free_memory() // 2 if memory is None else memory
-    needed, of_states = of_row * seen.count, state_bytes_a_row(model) * seen.count
+    needed, dual_bytes = row_bytes * survey.count, dual_bytes_per_row(model) * survey.count
     if needed > memory:
         raise RefusedError(
-            f"{listed(terms_with_states(model))} over rows in blocks takes {of_row} bytes of memory a row besides what "
-            f"may lie on disk: {size_text(needed)} for {seen.count:,} rows, which may take {size_text(memory)}; "
-            "give a larger `memory`, or fewer rows"
+            f"{listed(terms_with_row_duals(model))} over rows in blocks needs {row_bytes} bytes of memory per row, "
+            f"besides what may be on disk: {size_text(needed)} for {survey.count:,} rows, and the limit is "
+            f"{size_text(memory)}; give a larger `memory`, or fewer rows"
         )
-    states = needed + of_states <= memory
-    with arrays_within(memory - needed - (of_states if states else 0), states):
+    states = needed + dual_bytes <= memory
+    with arrays_within(memory - needed - (dual_bytes if states else 0), states):
         yield
 
 
-def bytes_a_row(model: Model, columns: int) -> int:
-    """Memory that a row of so many x takes, about, whatever lies in files."""
+def bytes_per_row(model: Model, columns: int) -> int:
+    """Approximate bytes per row with `columns` columns of x that are always in memory."""
     free = FREE_BYTES if model.intercept or not model.ridge else 0
     return ROW_BYTES + COLUMN_BYTES * columns + free
 
 
-def state_bytes_a_row(model: Model) -> int:
-    """Memory that a row's states take, about, or disk where memory is short."""
-    return STATE_BYTES * sum(
+def dual_bytes_per_row(model: Model) -> int:
+    """Approximate bytes per row of the dual variables, in memory, or on disk if memory is short."""
+    return DUAL_BYTES * sum(
         len(one.tables) if isinstance(one, PiecewiseQuadratic) else 1 for one in terms_on_rows(model)
     )
 
 
 def terms_on_rows(model: Model) -> list[Term]:
-    """The terms, the loss among them, that act on values of f at the rows."""
+    """The terms, including the loss, that act on values of f at the rows."""
     return [term for term in model.terms if not term.acts.of_coefficients]
 
 
 def data_of(model: Model, rows: DataRows) -> Data:
-    """The data that the model is fitted to."""
+    """The rows as `Data` of the model."""
     assert rows.x is not None
     return model.data_of(rows.x, rows.y, rows.weights, rows.offset)
 
 
-def sorted_rows(parts: Iterable[DataRows], seen: Survey, numbered: bool) -> DataRows:
-    """The rows that have a weight, in the order of one x column, with their numbers if they are asked for."""
-    rows = _gathered(parts, seen, ("y", "x", "weights", "offset", *(["numbers"] if numbered else [])))
+def sorted_rows(parts: Iterable[DataRows], survey: Survey, numbered: bool) -> DataRows:
+    """The rows of positive weight, sorted by x if x has one column; with their numbers if `numbered`."""
+    rows = _gathered(parts, survey, ("y", "x", "weights", "offset", *(["numbers"] if numbered else [])))
     if rows.x is not None and rows.x.shape[1] == 1 and (rows.x[1:] < rows.x[:-1]).any():
         rows = rows.cut(np.argsort(rows.x[:, 0], kind="stable"))
     return rows
 
 
-def _gathered(parts: Iterable[DataRows], seen: Survey, names: Sequence[str]) -> DataRows:
-    """These columns of the rows that have a weight, in one piece."""
+def _gathered(parts: Iterable[DataRows], survey: Survey, names: Sequence[str]) -> DataRows:
+    """The columns `names` of the rows of positive weight, concatenated."""
     columns: dict[str, np.ndarray] = {}
     low = high = 0
     for part in parts:
-        rows = seen.kept.weighted(part)
+        rows = survey.kept.weighted(part)
         high = low + len(rows)
-        if high > seen.count:
+        if high > survey.count:
             break
         for name in names:
             if (values := getattr(rows, name)) is not None:
                 if name not in columns:
-                    columns[name] = np.empty((seen.count, *values.shape[1:]), values.dtype)
+                    columns[name] = np.empty((survey.count, *values.shape[1:]), values.dtype)
                 columns[name][low:high] = values
         low = high
-    if high != seen.count:
-        raise InputError("the rows are not those of the first pass; a source gives the same ones each time")
+    if high != survey.count:
+        raise InputError("the rows differ from those of the first pass; a source must give the same rows each time")
     return DataRows(**columns)

@@ -1,4 +1,4 @@
-"""select_blocks: hyper-parameters by held-out error over rows in blocks."""
+"""select_blocks: choice of hyper-parameters by held-out error over rows in blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.blocks.all_rows import terms_with_states
+from hw4opt.blocks.all_rows import terms_with_row_duals
 from hw4opt.blocks.fit import refuse, sums_for
 from hw4opt.blocks.fold_by_fold import fold_by_fold
 from hw4opt.blocks.held_out import FoldRule, HeldOut, held_out
@@ -31,15 +31,17 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked, whole_of
 
 Progress = Callable[[int, int, float], None]
-Cost = Callable[[int, int, float], None]  # fits of the first settings, rows, seconds of one fit
+Cost = Callable[[int, int, float], None]  # fits of the first round of settings, rows, seconds of one fit
 
 
 @dataclass(frozen=True)
 class BlocksSelection:
-    """What was chosen over rows in blocks, and everything that was tried: as `selection.Selection`.
+    """The chosen hyper-parameters over rows in blocks, and all settings tried; other fields as in
+    `selection.Selection`.
 
-    model         the model at the chosen hyper-parameters;  passes  times that all rows were read
-    interrupted   whether Ctrl-C ended the choice: the best setting so far was taken
+    model         the model at the chosen hyper-parameters
+    passes        number of reads of all rows;  seconds  wall time
+    interrupted   whether Ctrl-C ended the search: the best setting until then was taken
     """
 
     model: Model
@@ -77,18 +79,18 @@ def select_blocks(
 
     model, source   as in `fit_blocks`;  search, grid, metric, one_se, workers  as in `selection.select`
     method    auto | kfold:K.   kfold:K: every setting on all rows; the settings of one gamma and all folds share each
-              read. Squared loss takes two reads, others a full fit and four reads more at most (of fewer than 100,000
-              rows eight), besides those that check the basis. Where each row has a state, as with tv or quantile loss,
-              the columns are read once and every fold of every setting is a fit of its own.   auto: `selection.select`
-              on a sample of the rows, their weights scaled to all of them
-    folds     shuffled: a row's fold is drawn by the seed and its number;   contiguous: runs of rows
-    memory    bytes that a fit with a state for each row may take, as in `fit_blocks`
-    cost      called where every fold is a fit of its own, once the first one is made: with the number of fits that the
-              first settings of the search take, their rows, and the seconds of the first fit
+              read. Squared loss takes two reads, other losses a full fit and at most four reads (eight for fewer than
+              100,000 rows), besides those that check the basis. With a dual variable per row, as for tv or quantile
+              loss, the columns are read once and every fold of every setting is fitted separately.   auto:
+              `selection.select` on a sample of the rows, with weights scaled to the full data
+    folds     shuffled: a row's fold is drawn from the seed and its number;   contiguous: consecutive rows
+    memory    limit in bytes of fits with a dual variable per row, as in `fit_blocks`
+    cost      called after the first fit if every fold is fitted separately: with the number of fits of the first round
+              of settings, the number of rows, and the seconds of the first fit
 
     A fold's fit is judged by its duality gap over the basis of all rows. Raises `RefusedError` for a model that
-    `fit_blocks` refuses, and where memory or disk do not hold the rows that have a state; `InputError` for an unknown
-    name, option or method, for metric `loss` where a parameter of the loss is searched, and for fewer rows than folds.
+    `fit_blocks` refuses, and if memory or disk is too small for the dual variables; `InputError` for an unknown name,
+    option or method, for metric `loss` if a parameter of the loss is searched, and for fewer rows than folds.
     """
     if (refusal := refuse(model)) is not None:
         raise RefusedError(refusal)
@@ -103,39 +105,41 @@ def select_blocks(
             "metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute"
         )
     started, sums = time.perf_counter(), sums_for(source)
-    before = sums.passes
+    passes_before = sums.passes
     count = _fold_count(method)
     with threads(workers), one_blas_thread():
-        seen = survey(model, sums)
-        problem = _sampled(model, seen)
+        surveyed = survey(model, sums)
+        problem = _sample_problem(model, surveyed)
         if count is None:
             found = select(
                 problem, free, "auto", search, grid, metric, folds, None, seed, one_se, False, workers, progress
             )
             notes = found.notes
-            if len(problem.y) < seen.count:
-                said = f"hyper-parameters were chosen on {len(problem.y):,} of {seen.count:,} rows"
-                fits = ", with a fit for every fold of every setting" if terms_with_states(model) else ""
-                more = f"select kfold:K chooses on all rows{fits}"
-                notes = [f"{said}, their weights scaled to all of them; {more}", *notes]
+            if len(problem.y) < surveyed.count:
+                chosen_on = f"hyper-parameters were chosen on {len(problem.y):,} of {surveyed.count:,} rows"
+                fits = ", with a fit for every fold of every setting" if terms_with_row_duals(model) else ""
+                instead = f"select kfold:K chooses on all rows{fits}"
+                notes = [f"{chosen_on}, their weights scaled to all of them; {instead}", *notes]
             return BlocksSelection(
                 _with_terms(model, found.problem.model),
                 *(found.method, metric, found.score, found.standard_error, found.fits, found.largest_fold_gap),
-                *(sums.passes - before, time.perf_counter() - started, found.table, notes, found.interrupted),
+                *(sums.passes - passes_before, time.perf_counter() - started, found.table, notes, found.interrupted),
             )
-        if count > seen.count:
-            raise InputError(f"{method} needs as many rows as folds at least, and {seen.count} have a weight above 0")
+        if count > surveyed.count:
+            raise InputError(
+                f"{method} needs as many rows as folds at least, and {surveyed.count} have a weight above 0"
+            )
         axes = axes_of(problem, list(dict.fromkeys((*free, *grid))), grid)
-        rule, interrupted = FoldRule(count, folds == "shuffled", seed, seen), False
+        rule, interrupted = FoldRule(count, folds == "shuffled", seed, surveyed), False
 
         def first_fit(seconds: float) -> None:
             if cost is not None:
-                cost(count * runs.total, seen.count, seconds)
+                cost(count * runs.total, surveyed.count, seconds)
 
-        if terms_with_states(model):
-            scores = fold_by_fold(model, sums.rows(), seen, rule, metric, first_fit, memory)
+        if terms_with_row_duals(model):
+            scores = fold_by_fold(model, sums.rows(), surveyed, rule, metric, first_fit, memory)
         else:
-            scores = nullcontext(_SharedReads(sums, seen, rule, metric))
+            scores = nullcontext(_SharedReads(sums, surveyed, rule, metric))
         with scores as score_models:
             runs = _SettingScores(model, score_models, count, progress)
             try:
@@ -143,7 +147,7 @@ def select_blocks(
                     runs.run(settings)
             except KeyboardInterrupt:
                 if not any(np.isfinite(one.score) for one in runs.history()):
-                    raise  # there is no best so far
+                    raise  # no setting has a score yet
                 interrupted = True
     pairs = runs.tried
     best, score = one_standard_error(problem, pairs) if one_se else min(pairs, key=lambda pair: pair[0].rank)
@@ -151,19 +155,25 @@ def select_blocks(
         raise InputError(
             f"none of the {len(pairs)} settings tried has a finite held-out error; give the values instead"
         )
-    notes = [] if model.kernel is None else _on_twins(seen)
+    notes = [] if model.kernel is None else _equal_x_note(surveyed)
     notes += [f"interrupted after {len(pairs)} settings; the best so far is used"] if interrupted else []
     notes += [note for axis in axes if (note := beyond(axis, runs.history()) or edge(axis, best.setting)) is not None]
     notes += unproven(score.largest_gap, [one.largest_gap for _, one in pairs])
     return BlocksSelection(
         model.with_hyperparameters(best.setting),
         *(method, metric, best.score, best.standard_error, count * len(pairs), score.largest_gap),
-        *(sums.passes - before, time.perf_counter() - started, [one.row for one, _ in pairs], notes, interrupted),
+        *(
+            sums.passes - passes_before,
+            time.perf_counter() - started,
+            [one.row for one, _ in pairs],
+            notes,
+            interrupted,
+        ),
     )
 
 
 def _fold_count(method: str) -> int | None:
-    """K of kfold:K, None of auto."""
+    """K of kfold:K; None for auto. Raises `InputError` for other methods."""
     kind, _, number = method.partition(":")
     count = whole_of(number) if kind == "kfold" else None
     if method != "auto" and (count is None or count < 2):
@@ -173,51 +183,53 @@ def _fold_count(method: str) -> int | None:
     return count
 
 
-def _sampled(model: Model, seen: Survey) -> Problem:
-    """The sampled rows, which stand for all, weights scaled to the full data: x as the design measures it, or, where
-    terms may act on raw coefficients, as it is."""
-    sample: Array | None = seen.sample.x
+def _sample_problem(model: Model, surveyed: Survey) -> Problem:
+    """The problem of the sampled rows, with weights scaled to the full data; x in units of the design, or raw if terms
+    may act on raw coefficients."""
+    sample: Array | None = surveyed.sample.x
     assert sample is not None
-    weights = np.ones(len(sample)) if seen.sample.weights is None else seen.sample.weights
-    if terms_with_states(model):
-        sample = sample * seen.kept.spread + seen.kept.center
+    weights = np.ones(len(sample)) if surveyed.sample.weights is None else surveyed.sample.weights
+    if terms_with_row_duals(model):
+        sample = sample * surveyed.kept.spread + surveyed.kept.center
     else:
         parts = model.kernel, model.loss, model.regularizers, model.constraints, model.intercept
         model = Model(*parts)
-    return model.on(model.data_of(sample, seen.sample.y, weights * (seen.count / len(sample)), seen.sample.offset))
+    return model.on(
+        model.data_of(sample, surveyed.sample.y, weights * (surveyed.count / len(sample)), surveyed.sample.offset)
+    )
 
 
-def _on_twins(seen: Survey) -> list[str]:
-    """The note on rows of equal x, by the sample."""
-    assert seen.sample.x is not None
-    rows = "rows" if len(seen.sample) == seen.count else "sampled rows"
-    return on_twins(seen.sample.x, rows, "select loo:x, of rows in memory, leaves equal x out together")
+def _equal_x_note(surveyed: Survey) -> list[str]:
+    """The note on rows of equal x, counted in the sample."""
+    assert surveyed.sample.x is not None
+    rows = "rows" if len(surveyed.sample) == surveyed.count else "sampled rows"
+    return on_twins(surveyed.sample.x, rows, "select loo:x, of rows in memory, leaves equal x out together")
 
 
 def _with_terms(model: Model, chosen: Model) -> Model:
-    """The model with the kernel and terms of another one."""
+    """The model with kernel and terms of `chosen`."""
     parts = chosen.kernel, chosen.loss, chosen.regularizers, chosen.constraints
     return Model(*parts, model.intercept, model.standardize)
 
 
 class _SharedReads:
-    """Scores of models whose settings and folds share each read of the rows."""
+    """Scores of models; all settings of one basis and all folds share each read of the rows."""
 
-    def __init__(self, sums: BlockSums, seen: Survey, rule: FoldRule, metric: str) -> None:
-        self._sums, self._seen, self._rule, self._metric = sums, seen, rule, metric
+    def __init__(self, sums: BlockSums, surveyed: Survey, rule: FoldRule, metric: str) -> None:
+        self._sums, self._surveyed, self._rule, self._metric = sums, surveyed, rule, metric
         self._trivial: dict[Loss, Trivial] = {}
 
     def __call__(self, models: Sequence[Model]) -> Iterator[HeldOut]:
-        """One of each model; the models differ in the ridge alone."""
+        """One score per model; the models differ only in the ridge."""
         if (loss := models[0].loss) not in self._trivial:
-            self._trivial[loss] = trivial_fit(models[0], self._seen, self._sums)
-        return held_out(models, self._sums, self._seen, self._trivial[loss], self._rule, self._metric)
+            self._trivial[loss] = trivial_fit(models[0], self._surveyed, self._sums)
+        return held_out(models, self._sums, self._surveyed, self._trivial[loss], self._rule, self._metric)
 
 
 class _SettingScores:
-    """The rounds of a search, and what they have so far.
+    """The settings scored in the rounds of a search.
 
-    total    settings when this round is over
+    tried    settings with their scores so far;  total  number of settings at the end of this round
     """
 
     def __init__(
@@ -232,11 +244,11 @@ class _SettingScores:
         self.total = 0
 
     def history(self) -> list[Tried]:
-        """The settings so far."""
+        """The settings scored so far."""
         return [one for one, _ in self.tried]
 
     def run(self, settings: list[Setting]) -> None:
-        """Score the settings, those of one basis together."""
+        """Score the settings; those of one basis together."""
         settings = distinct_settings(settings, self._model.settled, self.history())
         bases: dict[object, list[tuple[Setting, Model]]] = {}
         for setting in settings:

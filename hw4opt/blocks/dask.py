@@ -1,4 +1,4 @@
-"""Sums over rows in blocks on a Dask cluster: workers keep the rows, and sums go between them."""
+"""Sums over rows in blocks on a Dask cluster: workers hold the rows and exchange only sums."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class DaskClient(Protocol):
 
 
 class DaskUsage(NamedTuple):
-    """How many workers there are, the bytes that they sent each other since the rows were made, and the memory of the
-    largest of them in bytes."""
+    """Number of workers, bytes sent between them since the `DaskRows` was created, and the largest memory of a worker
+    process in bytes."""
 
     workers: int
     bytes_moved: int
@@ -40,16 +40,15 @@ class DaskUsage(NamedTuple):
 
 @dataclass(eq=False)
 class DaskRows:
-    """Rows that the workers of a Dask cluster read and keep: a source for `fit_blocks` and `select_blocks`.
+    """Rows that the workers of a Dask cluster read and hold: a source for `fit_blocks` and `select_blocks`.
 
-    source    `ArrayRows`, `TableRows` of Parquet files that every worker finds under the same path, or any
-              `NumberedRows`
+    source    `ArrayRows`, `TableRows` of Parquet files with the same path on every worker, or any `NumberedRows`
     client    a `distributed.Client`
 
-    A worker sums its blocks, and the sums of two tasks are added on a worker, in the tree that `SourceSums` has: the
-    answer is the same to the last digit, however many workers there are. What a worker that ends has kept is read again
-    by others. Raises `RefusedError` where the rows have no numbers, `InputError` for what the source refuses, and where
-    tasks end their workers again and again.
+    Each task sums the blocks of a partition on a worker, and sums are added in pairs on workers, in the same tree as
+    `SourceSums`: the result is bit-identical for any number of workers. If a worker dies, others read its rows again.
+    Raises `RefusedError` if the source cannot read rows by number, `InputError` for what the source refuses, and if
+    tasks repeatedly kill their workers.
     """
 
     source: NumberedRows
@@ -67,14 +66,14 @@ class DaskRows:
         return self.client.map(lambda span: list(in_blocks(source.between(*span), span[0])), bounds, pure=False)
 
     def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None:
-        """As `SourceSums.total`; `with_x` changes nothing, for the workers hold x."""
+        """As `SourceSums.total`; `with_x` has no effect, since the workers hold x."""
         self.passes += 1
         sums = self.client.map(lambda blocks: tree_reduce(combine, map(act, blocks)), self._partitions, pure=False)
         total = tree_reduce(lambda one, other: self.client.submit(combine, one, other, pure=False), sums)
         return None if total is None else self._result(total)
 
     def rows(self) -> Iterator[DataRows]:
-        """All rows, block after block, from the workers that keep them."""
+        """All rows in blocks, fetched from the workers."""
         self.passes += 1
         for partition in self._partitions:
             yield from self._result(partition)
@@ -88,7 +87,7 @@ class DaskRows:
             ) from error
 
     def usage(self) -> DaskUsage:
-        """What the cluster has spent on the rows so far."""
+        """The resources that the cluster has used for these rows so far."""
         now = self.client.run(_sent_and_memory)
         sent = sum(sent - self._sent_before.get(address, 0) for address, (sent, _) in now.items())
         return DaskUsage(len(now), sent, max((memory for _, memory in now.values()), default=0))
@@ -109,6 +108,7 @@ def connect(address: str) -> DaskClient:
 
 
 def _sent_and_memory(dask_worker: Any) -> tuple[int, int]:
-    """Bytes that a worker sent to others, and that its process takes; Dask passes the worker by this name."""
+    """Bytes that a worker sent to other workers, and the memory of its process; Dask passes the worker as
+    `dask_worker`."""
     sent = sum(one["total"] for one in dask_worker.transfer_outgoing_log)
     return sent, dask_worker.monitor.get_process_memory()

@@ -1,9 +1,9 @@
-"""fit_blocks: a model fitted to rows that memory need not hold, and certified.
+"""fit_blocks: a certified fit to data that may exceed memory.
 
-Newton's method on sums over the rows (solvers/newton.py), from the fit of an even sample of them. Each question is a
-pass over the rows, a block of a fixed number at a time; the sums go by the blocks' numbers in a fixed tree, so that
-neither memory nor threads nor the parts of the source change a digit. Where each row has a state, the ordinary solver
-runs on the columns instead (all_rows.py).
+Newton's method (solvers/newton.py) starts from the fit of an evenly drawn sample. Each evaluation of value, gradient or
+Hessian is a pass over the rows in blocks of fixed size; the sums of the blocks are added in a fixed tree, so that the
+result is bit-identical for any memory limit, number of threads, and partition of the source. Models with a dual
+variable per row are fitted by the in-memory solver instead (all_rows.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from hw4opt.between import breaks
-from hw4opt.blocks.all_rows import fit_all_rows, keeps_states
+from hw4opt.blocks.all_rows import fit_all_rows, needs_row_duals
 from hw4opt.blocks.basis import design_of
 from hw4opt.blocks.certificate import certify
 from hw4opt.blocks.existence import settle_blocks
@@ -43,16 +43,16 @@ from hw4opt.validation.arguments import checked
 
 
 def refuse(model: Model) -> str | None:
-    """What rows in blocks cannot take of a model, and what to do; None if they can take all of it."""
+    """Why a model cannot be fitted over rows in blocks, and what to do instead; None if it can."""
     instead = "fit it to rows in memory: one file, and a larger `memory`"
     if isinstance(model.kernel, Precomputed):
         return f"rows in blocks have no Gram matrix; {instead}"
     if isinstance(model.kernel, Sum):
-        return f"a sum of components cannot be had over rows in blocks; {instead}"
+        return f"a sum of components cannot be fitted over rows in blocks; {instead}"
     if (term := next(filter(is_everywhere, model.constraints), None)) is not None:
-        return f"{term.label} at every x cannot be had over rows in blocks, which take it at the data rows; {instead}"
+        return f"{term.label} at every x cannot be fitted over rows in blocks, only at the data rows; {instead}"
     if model.curves > 1:
-        return f"{model.loss.name} of several levels cannot be had over rows in blocks, which take one; {instead}"
+        return f"{model.loss.name} of several levels cannot be fitted over rows in blocks, only of one; {instead}"
     if not model.is_settled:
         return f"{model.loss.name} over rows in blocks needs numbers for {', '.join(model.loss.automatic)}; give them"
     return None
@@ -71,23 +71,23 @@ def fit_blocks(
 
     minimise over f   Σ_i ω_i loss(f(x_i) + o_i, y_i) + ridge·‖f‖²      as for a `Problem` of the same rows
 
-    model        any loss of one curve, with numbers for its parameters; any terms, shapes at the data rows; any kernel
-                 but `Precomputed`, or a linear design; intercept, standardize
-    source       `ArrayRows`, `TableRows`, or any `RowSource`; or sums over rows, `BlockSums`, that are had elsewhere
+    model        any loss of one curve with given parameters; any terms, shapes at the data rows; any kernel but
+                 `Precomputed`, or a linear design; intercept, standardize
+    source       `ArrayRows`, `TableRows`, or any `RowSource`; or a `BlockSums` such as `DaskRows`
     tol          relative gap to certify; default 1e-9
     time_limit   seconds after which the solver stops; None: no limit
-    memory       bytes that a fit with a state for each row may take; None: half of what is free
+    memory       limit in bytes of a fit with a dual variable per row; None: half of the free memory
 
-    Terms besides the ridge (tv, trend, l1, shapes), and losses that bend where they have no curvature (quantile,
-    absolute, epsilon_insensitive), keep a state for each row: two passes read the columns into memory
-    (`all_rows.bytes_a_row`), the basis may lie on disk, and the fit is that of `fit`.
+    Terms other than the ridge (tv, trend, l1, shapes) and losses with pieces of zero curvature (quantile, absolute,
+    epsilon_insensitive) need a dual variable per row: two passes read the columns into memory
+    (`all_rows.bytes_per_row`), the basis may be on disk, and the fit is that of `fit`.
 
-    Of other models, memory is that of some blocks, of a sample of the rows, and of r × r sums for each of a few blocks.
-    The relative gap and the bound are those of `fit`, order statistics included, which passes over the targets find
-    exactly; what the basis leaves out of the kernel counts by a bound that is larger than in memory where rows repeat
-    an x. Rows separated by a likelihood without maximum are not listed.
+    For other models, memory holds a few blocks, a sample of the rows, and an r × r sum for each of a few blocks. The
+    relative gap and the bound are defined as for `fit`; order statistics in them are exact and found by passes over
+    the targets. The bound of the kernel's truncation is larger than in memory if several rows have the same x. If a
+    likelihood has no finite maximum, the separated rows are not listed.
 
-    Raises `RefusedError` for a model that needs all rows at once, `InputError` for rows that are none.
+    Raises `RefusedError` for a model that needs all rows in memory, `InputError` for invalid rows or options.
     """
     if (refusal := refuse(model)) is not None:
         raise RefusedError(refusal)
@@ -97,23 +97,23 @@ def fit_blocks(
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
     if memory is not None and memory < 1:
         raise InputError(f"memory is {memory!r}; it must be 1 byte or more")
-    clock = _Since(sums_for(source))
-    sums = clock.sums
+    usage = _Usage(sums_for(source))
+    sums = usage.sums
     with one_blas_thread():
-        found = survey(model, sums)
-        if keeps_states(model):
+        surveyed = survey(model, sums)
+        if needs_row_duals(model):
             limits = tol, max_iterations, time_limit
-            whole = fit_all_rows(model, sums.rows(), found, memory, *limits)
-            return _without_rows(whole, found, clock)
-        design = design_of(model, found, sums)
-        trivial = trivial_fit(model, found, sums)
+            result = fit_all_rows(model, sums.rows(), surveyed, memory, *limits)
+            return _without_rows(result, surveyed, usage)
+        design = design_of(model, surveyed, sums)
+        trivial = trivial_fit(model, surveyed, sums)
         penalty = 2 * model.ridge * penalized(design)[None]
-        blocked = BlockedRows(BlockForms(model, design, penalty, trivial.level), sums, found)
+        blocked = BlockedRows(BlockForms(model, design, penalty, trivial.level), sums, surveyed)
         likelihood = isinstance(model.loss, Likelihood)
-        settles = isinstance(model.loss, Likelihood) and model.loss.existence
-        existence = settle_blocks(blocked) if settles else None
+        settled_first = isinstance(model.loss, Likelihood) and model.loss.existence
+        existence = settle_blocks(blocked) if settled_first else None
         if existence is not None and not existence.finite:
-            return _result(blocked, clock, None, Status.NO_FINITE_MAXIMUM, _unattained(), 0.0, existence)
+            return _result(blocked, usage, None, Status.NO_FINITE_MAXIMUM, _unattained(), 0.0, existence)
         stop = Stop(max_iterations or NEWTON_STEP_LIMIT, deadline=Deadline(time_limit))
         minimum = minimize_objective(blocked.objective(), sample_fit(blocked), stop)
         proof = certify(blocked, minimum.w, trivial)
@@ -121,18 +121,18 @@ def fit_blocks(
         status = Status.CERTIFIED if certificate.holds(tol) else Status.INACCURATE
         if status is not Status.CERTIFIED and not minimum.converged.all():
             status = Status.ITERATION_LIMIT
-        if likelihood and not settles:
+        if likelihood and not settled_first:
             stationary = minimum.w if certificate.holds(STATIONARY_GAP) else None
             existence = settle_blocks(blocked, stationary)
             status = status if existence.finite else Status.UNBOUNDED
         return _result(
-            *(blocked, clock, minimum, status, certificate, proof.largest, existence),
+            *(blocked, usage, minimum, status, certificate, proof.largest, existence),
             certificate.shortfall(tol),
         )
 
 
-class _Since:
-    """Sums over rows, and how many passes and seconds go by from now on."""
+class _Usage:
+    """Sums over rows, with passes and seconds counted from creation."""
 
     def __init__(self, sums: BlockSums) -> None:
         self.sums, self._before, self._started = sums, sums.passes, time.perf_counter()
@@ -147,18 +147,18 @@ class _Since:
 
 
 def sums_for(source: RowSource | BlockSums) -> BlockSums:
-    """The sums over a source's rows; sums stay what they are."""
+    """The sums over a source's rows; a `BlockSums` is returned as it is."""
     return SourceSums(source) if isinstance(source, RowSource) else source
 
 
 def penalized(design: Design) -> Array:
-    """(r,) 1 where the ridge acts: everything but the intercept."""
+    """(r,) 1 for columns that the ridge penalises, 0 for the intercept."""
     columns = len(design.x.T) if design.reduced is None else len(design.reduced.points)
     return np.concatenate([np.ones(columns), np.zeros(int(design.intercept))])
 
 
 def sample_fit(blocked: BlockedRows) -> Array:
-    """The fit of the sample, the ridge in its share, (1, r)."""
+    """The fit of the sample with the ridge scaled by its share of the rows, (1, r); 0 if it is not finite."""
     sample, model, zero = blocked.survey.sample, blocked.model, np.zeros(blocked.penalty.shape)
     if len(sample) < 2:
         return zero
@@ -177,32 +177,32 @@ def sample_fit(blocked: BlockedRows) -> Array:
     return w if np.isfinite(w).all() else zero
 
 
-def _without_rows(whole: Result, found: Survey, clock: _Since) -> BlocksResult:
-    """The fit of all rows, without them."""
-    problem, design = whole.problem, whole.design
+def _without_rows(result: Result, surveyed: Survey, usage: _Usage) -> BlocksResult:
+    """The result of a fit in memory, without its rows."""
+    problem, design = result.problem, result.design
     center, spread = problem.scaling
-    existence = None if whole.existence is None else replace(whole.existence, rows=())
+    existence = None if result.existence is None else replace(result.existence, rows=())
     return BlocksResult(
         problem.model,
         Design(design.x[:2].copy(), problem.kernel, problem.intercept, basis=design.reduced),
         center,
         spread,
-        found.span,
+        surveyed.span,
         problem.level,
-        whole.w,
-        whole.status,
-        whole.certificate,
-        found.count,
+        result.w,
+        result.status,
+        result.certificate,
+        surveyed.count,
         design.largest,
-        whole.iterations,
-        clock.passes,
-        clock.seconds,
-        found.has_offset,
+        result.iterations,
+        usage.passes,
+        usage.seconds,
+        surveyed.has_offset,
         existence,
-        whole.rank,
-        note=whole.note,
-        solver=whole.solver,
-        breaks=tuple(breaks(whole)) if whole.status is Status.CERTIFIED else (),
+        result.rank,
+        note=result.note,
+        solver=result.solver,
+        breaks=tuple(breaks(result)) if result.status is Status.CERTIFIED else (),
     )
 
 
@@ -213,7 +213,7 @@ def _unattained() -> Certificate:
 
 def _result(
     blocked: BlockedRows,
-    clock: _Since,
+    usage: _Usage,
     minimum: Minimum | None,
     status: Status,
     certificate: Certificate,
@@ -221,23 +221,23 @@ def _result(
     existence: Existence | None,
     note: str | None = None,
 ) -> BlocksResult:
-    found, r = blocked.survey, blocked.penalty.shape[1]
+    surveyed, r = blocked.survey, blocked.penalty.shape[1]
     return BlocksResult(
         blocked.model,
         blocked.design,
-        found.kept.center,
-        found.kept.spread,
-        found.span,
+        surveyed.kept.center,
+        surveyed.kept.spread,
+        surveyed.span,
         blocked.forms.level,
         np.full(r, np.nan) if minimum is None else minimum.w[0],
         status,
         certificate,
-        found.count,
+        surveyed.count,
         largest,
         0 if minimum is None else int(minimum.iterations[0]),
-        clock.passes,
-        clock.seconds,
-        found.has_offset,
+        usage.passes,
+        usage.seconds,
+        surveyed.has_offset,
         existence,
         r if minimum is None else minimum.rank,
         note=note,

@@ -1,5 +1,5 @@
-"""Held-out errors of K folds where rows have a state each: the columns are read once, and each fold is fitted to them,
-one after the other, with large arrays in files where memory is short (all_rows.py)."""
+"""Held-out errors of K folds for models with a dual variable per row: the columns are read once, and the folds are
+fitted one after the other, with large arrays in files if memory is short (all_rows.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from hw4opt.blocks.all_rows import arrays_for, bytes_a_row, data_of, sorted_rows, terms_on_rows
+from hw4opt.blocks.all_rows import arrays_for, bytes_per_row, data_of, sorted_rows, terms_on_rows
 from hw4opt.blocks.held_out import FoldRule, HeldOut, check_rows_held_out
 from hw4opt.blocks.rows import DataRows
 from hw4opt.blocks.survey import Survey
@@ -20,37 +20,37 @@ from hw4opt.selection.folds import Folds
 from hw4opt.selection.refits import refit_one_by_one
 from hw4opt.selection.scores import scores_of
 
-ROW_FOLD_BYTES = 64  # of memory that a row takes besides: its number, its fold, its prediction, and what its score is
-TERM_FOLD_BYTES = 208  # and for each term on it: which of the term's rows a fold has, and their bounds
+ROW_FOLD_BYTES = 64  # additional memory per row: number, fold, prediction, and score
+TERM_FOLD_BYTES = 208  # additional memory per row and term: mask and bounds of the fold's rows
 
 
 @contextmanager
 def fold_by_fold(
     model: Model,
     rows: Iterable[DataRows],
-    seen: Survey,
+    survey: Survey,
     rule: FoldRule,
     metric: str,
     first_fit: Callable[[float], None],
     memory: int | None = None,
 ) -> Iterator[FoldByFold]:
-    """Inside the block, the scores of the model's settings; memory and errors as in `fit_all_rows`.
+    """Context with the scores of the model's settings; memory and errors as in `fit_all_rows`.
 
-    first_fit    called with the seconds of the first fit, once it is made
+    first_fit    called after the first fit with its seconds
     """
-    with arrays_for(model, seen, memory, fold_bytes_a_row(model, seen.span.shape[1])):
-        gathered = sorted_rows(rows, seen, numbered=True)
+    with arrays_for(model, survey, memory, fold_bytes_per_row(model, survey.span.shape[1])):
+        gathered = sorted_rows(rows, survey, numbered=True)
         assert gathered.numbers is not None
         yield FoldByFold(data_of(model, gathered), folds_of(rule, gathered.numbers), metric, first_fit)
 
 
-def fold_bytes_a_row(model: Model, columns: int) -> int:
-    """Memory that a row of so many x takes while a fold is fitted, about, whatever lies in files."""
-    return bytes_a_row(model, columns) + ROW_FOLD_BYTES + TERM_FOLD_BYTES * len(terms_on_rows(model))
+def fold_bytes_per_row(model: Model, columns: int) -> int:
+    """Approximate bytes per row with `columns` columns of x that are in memory while a fold is fitted."""
+    return bytes_per_row(model, columns) + ROW_FOLD_BYTES + TERM_FOLD_BYTES * len(terms_on_rows(model))
 
 
 def folds_of(rule: FoldRule, numbers: np.ndarray) -> Folds:
-    """The rows that each fold holds out, of rows in any order, from their numbers in the source."""
+    """The indices of the rows that each fold holds out; `numbers`: row numbers in the source, in any order."""
     order, labels = np.argsort(numbers), np.empty(len(numbers), dtype=np.int32)
     labels[order] = rule.of(numbers[order])
     check_rows_held_out(np.bincount(labels, minlength=rule.count))
@@ -65,7 +65,7 @@ class FoldByFold:
         self._first_fit, self._fitted = first_fit, False
 
     def __call__(self, models: Sequence[Model]) -> Iterator[HeldOut]:
-        """One of each model; the models share a basis."""
+        """One score per model; the models share a basis."""
         first: Problem | None = None
         for model in models:
             problem = model.on(self._data)

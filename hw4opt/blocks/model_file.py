@@ -1,4 +1,4 @@
-"""The model file of a fit to rows in blocks: basis and point, as in hw4opt/model_file.py, and no rows."""
+"""The model file of a fit to rows in blocks: basis and w, as in hw4opt/model_file.py, without rows."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ STORED_FIELDS = (
 
 
 def is_blocks_file(path: str | Path) -> bool:
-    """Whether `save_blocks` wrote the file, by how it begins."""
+    """Whether the file begins like one that `save_blocks` wrote."""
     return is_record(path, BLOCKS_KIND)
 
 
 @checked
 def save_blocks(result: BlocksResult, path: str | Path) -> None:
-    """Write one file, in one piece. Raises `InputError` for a result with numbers that are not finite."""
+    """Write the result to a file atomically. Raises `InputError` for a result with numbers that are not finite."""
     existence = result.existence
     record = {
         "format": BLOCKS_FORMAT,
@@ -64,13 +64,14 @@ def save_blocks(result: BlocksResult, path: str | Path) -> None:
 
 @checked
 def load_blocks(path: str | Path) -> BlocksResult:
-    """What `save_blocks` wrote. Raises `ModelFileError` for a file that is damaged, of another kind, or newer."""
+    """Read a result that `save_blocks` wrote. Raises `ModelFileError` for a file that is damaged, of another kind, or
+    of a newer format."""
     return read_record(path, _unpacked)
 
 
 def _unpacked(stored: dict[str, Any]) -> BlocksResult:
     check_record(stored, BLOCKS_KIND, BLOCKS_FORMAT)
-    stored.setdefault("solver", "newton")  # of files that were written when there was no other
+    stored.setdefault("solver", "newton")  # older files name no solver
     model, arrays = unpack_model(stored), {name: decode(stored["arrays"][name]) for name in STORED_ARRAYS}
     width, r = len(arrays["center"]), width_of(stored)
     shapes = {"center": (width,), "spread": (width,), "span": (2, width), "w": (r + model.intercept,)}
@@ -101,5 +102,5 @@ def _unpacked(stored: dict[str, Any]) -> BlocksResult:
 
 
 def width_of(stored: dict[str, Any]) -> int:
-    """How many columns the basis, or the linear design, has."""
+    """The number of columns of the basis, or of the linear design."""
     return len(decode(stored["arrays"]["center"] if stored["basis"] is None else stored["basis"]["points"]))

@@ -1,4 +1,5 @@
-"""The objective over rows in blocks: each block's rows of the loss, and its part of A made when it is visited."""
+"""The objective over rows in blocks: the loss of each block's rows, and their part of A, which is evaluated in each
+pass."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
 
-class MadeChunk(Chunk):
-    """Rows of a design whose part of A is made each time it is asked for."""
+class EvaluatedChunk(Chunk):
+    """Rows of a design whose part of A is evaluated at each access and not stored."""
 
     def __init__(self, design: Design, x: Array) -> None:
         super().__init__(RowMap(len(x), first=0), x, 0, len(x), keep=False)
@@ -34,9 +35,9 @@ class MadeChunk(Chunk):
 
 @dataclass(frozen=True, eq=False)
 class BlockForms:
-    """What makes the form of a block of a model over a design: it holds no rows, and is sent to whoever has them.
+    """Builds the form of a block from its rows; it holds no rows itself, so that it can be sent to workers.
 
-    penalty (1, r)   2 ridge on penalised columns, 0 on others;  level  what a free intercept is measured from
+    penalty (1, r)   2 ridge on penalised columns, 0 on others;  level  constant that f is relative to
     """
 
     model: Model
@@ -45,18 +46,18 @@ class BlockForms:
     level: float
 
     def loss(self, rows: DataRows) -> TermRows:
-        """The rows of the loss of a block."""
+        """The loss of a block's rows."""
         return rows_of_loss(self.model, rows, self.level)
 
     def of(self, rows: DataRows) -> Form:
-        """The form of a block alone."""
+        """The form of one block."""
         assert rows.x is not None
         return Form(self.design, (self.loss(rows),), self.penalty, self.design.evaluate(rows.x))
 
 
 @dataclass(frozen=True, eq=False)
 class BlockedRows:
-    """The rows of a model's loss in blocks, over one design."""
+    """A model over one design, and the sums over its rows in blocks."""
 
     forms: BlockForms
     sums: BlockSums
@@ -75,17 +76,18 @@ class BlockedRows:
         return self.forms.penalty
 
     def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None:
-        """A sum over the rows with a weight, x in the units of the design."""
+        """A sum over the rows of positive weight, x in units of the design."""
         return self.survey.total(self.sums, act, combine, with_x)
 
     def objective(self, penalty: Array | None = None) -> Objective:
-        """What Newton's method asks: a pass over the rows for each question; of several penalties (b, r) together."""
+        """The objective for Newton's method, with one pass over the rows per evaluation; for several penalties (b, r)
+        it is a batch."""
         return Objective(BlockedParts(self), None, self.penalty if penalty is None else penalty)
 
 
 @dataclass(frozen=True, eq=False)
 class BlockedParts:
-    """The parts of the objective, made in every pass; all its problems share the rows."""
+    """`ObjectiveParts` that are built again in each pass; all problems of the batch share the rows."""
 
     blocked: BlockedRows
 
@@ -94,7 +96,7 @@ class BlockedParts:
 
         def one(rows: DataRows) -> R:
             assert rows.x is not None
-            chunk = MadeChunk(forms.design, rows.x)
+            chunk = EvaluatedChunk(forms.design, rows.x)
             return reduce(combine, (act((chunk, function)) for function in forms.loss(rows).functions))
 
         return self.blocked.total(one, combine)
@@ -104,7 +106,7 @@ class BlockedParts:
 
 
 def rows_of_loss(model: Model, rows: DataRows, level: float) -> TermRows:
-    """The rows of the model's loss."""
+    """The model's loss at these rows, f relative to `level`."""
     given = ((rows.y, 0.0), (rows.weights, 1.0), (rows.offset, 0.0))
     y, weights, offset = (np.full((1, 1), default) if one is None else one[None] for one, default in given)
     return loss_rows((model.loss,), (y, weights, offset), np.full((1, 1), level), RowMap(len(rows), first=0))

@@ -1,4 +1,5 @@
-"""What a gap over rows in blocks is relative to: gap_scale.py's quantities, exact, by passes over the targets alone."""
+"""The reference for gap_scale over rows in blocks: the quantities of form/gap_scale.py, exact, by passes over targets,
+weights and offsets without x."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True, eq=False)
 class Trivial:
-    """The trivial fit beside which a gap is judged, and typical sizes.
+    """The trivial fit of gap_scale, and typical sizes.
 
-    level        what a free intercept is measured from: the lower median of the targets of a residual loss, else 0
-    spread       a unit of y: the interquartile range of the targets; 1 for smooth losses
-    most         what a weight counts at most, where it is larger;  constant (1, 1)  the best constant, among
-                 some rows; 0 without intercept
-    least        the smallest gap_scale;  z_scale  the median of the |targets| from the level on; 1 for smooth losses
+    level        constant that f is relative to with a free intercept: the lower median of the targets of a residual
+                 loss, else 0
+    spread       interquartile range of the targets; 1 for smooth losses
+    most         bound of the weights in sums;  constant (1, 1)  the best constant z⁰; 0 without intercept
+    least        smallest possible gap_scale;  z_scale  median of |target - level|; 1 for smooth losses
     """
 
     level: float
@@ -36,14 +37,14 @@ class Trivial:
     z_scale: float = 1.0
 
     def share(self, weights: Array | None) -> Array:
-        """By what each row counts."""
+        """The factor of each row that limits its weight to `most`."""
         if weights is None:
             return np.ones(1)
         return np.minimum(self.most / weights, 1.0)
 
 
 def trivial_fit(model: Model, survey: Survey, sums: BlockSums) -> Trivial:
-    """By some reads of targets, weights and offsets."""
+    """The trivial fit, by some reads of targets, weights and offsets."""
     smooth = isinstance(model.loss, Smooth)
 
     def statistics(of: Callable[[DataRows], Sequence[Array]], ranks: Sequence[Ranks]) -> list[list[float]]:
@@ -51,42 +52,44 @@ def trivial_fit(model: Model, survey: Survey, sums: BlockSums) -> Trivial:
             lambda act, combine: survey.total(sums, lambda rows: act(of(rows)), combine, with_x=False), ranks
         )
 
-    def first(rows: DataRows) -> Sequence[Array]:
+    def targets_and_weights(rows: DataRows) -> Sequence[Array]:
         return rows.y[:0] if smooth else _targets(rows), rows.y[:0] if rows.weights is None else rows.weights
 
-    ranked, weights = statistics(first, [_quarters, _lower_median])
+    ranked, weights = statistics(targets_and_weights, [_quarters, _lower_median])
     low, middle, high = ranked or [0.0, 0.0, 0.0]
     level = middle if model.intercept else 0.0
-    most = max(LARGEST_SHARE * weights[0], float(survey.largest_weights[1])) if weights else np.inf
+    max_weight = max(LARGEST_SHARE * weights[0], float(survey.largest_weights[1])) if weights else np.inf
     constant = _constant_fit(model, survey, sums, level) if model.intercept else np.zeros((1, 1))
-    found = Trivial(level, _spread(low, high, survey, sums, smooth), most, constant)
+    found = Trivial(level, _spread(low, high, survey, sums, smooth), max_weight, constant)
 
-    def second(rows: DataRows) -> Sequence[Array]:
-        lost = found.share(rows.weights) * rows_of_loss(model, rows, level).excess(constant)[0]
-        apart = np.abs(_targets(rows)[: 0 if smooth else None] - level)
-        return lost[lost > 0], apart[apart > 0]
+    def losses_and_distances(rows: DataRows) -> Sequence[Array]:
+        losses = found.share(rows.weights) * rows_of_loss(model, rows, level).excess(constant)[0]
+        distances = np.abs(_targets(rows)[: 0 if smooth else None] - level)
+        return losses[losses > 0], distances[distances > 0]
 
-    counted: list[int] = []
-    lost, apart = statistics(second, [lambda count: counted.append(count) or _lower_median(count), _lower_median])
-    least = MIN_EXPLAINED_SHARE * counted[0] * lost[0] if lost else 0.0
-    return replace(found, least=least, z_scale=apart[0] if apart else 1.0)
+    counts: list[int] = []
+    losses, distances = statistics(
+        losses_and_distances, [lambda count: counts.append(count) or _lower_median(count), _lower_median]
+    )
+    least = MIN_EXPLAINED_SHARE * counts[0] * losses[0] if losses else 0.0
+    return replace(found, least=least, z_scale=distances[0] if distances else 1.0)
 
 
 def _targets(rows: DataRows) -> Array:
-    """What the fit without offset is to reach."""
+    """The targets minus the offset."""
     return rows.y if rows.offset is None else rows.y - rows.offset
 
 
 def _constant_fit(model: Model, survey: Survey, sums: BlockSums, level: float) -> Array:
-    """The constant of least loss, among the same rows as in memory."""
-    places, first, before = spread_rows(survey.count), survey.first, survey.before
+    """The constant of least loss on the same subset of rows as in memory, (1, 1)."""
+    indices, first, before = spread_rows(survey.count), survey.first, survey.before
 
-    def some(rows: DataRows) -> DataRows:
+    def selected(rows: DataRows) -> DataRows:
         assert rows.numbers is not None
         low = int(before[np.searchsorted(first, rows.numbers[0], side="right") - 1])
-        return rows.cut(places[(places >= low) & (places < low + len(rows))] - low)
+        return rows.cut(indices[(indices >= low) & (indices < low + len(rows))] - low)
 
-    found = survey.total(sums, some, lambda one, other: DataRows.join([one, other]), with_x=False)
+    found = survey.total(sums, selected, lambda one, other: DataRows.join([one, other]), with_x=False)
     assert found is not None
     return constant_fit(rows_of_loss(model, found, level))
 
@@ -101,7 +104,7 @@ def _lower_median(count: int) -> list[int]:
 
 
 def _spread(low: float, high: float, survey: Survey, sums: BlockSums, smooth: bool) -> float:
-    """The interquartile range, or the range where that is 0; 1 where it is, too."""
+    """The interquartile range; the range if that is 0; 1 if both are."""
     if smooth:
         return 1.0
     if high > low:

@@ -1,4 +1,4 @@
-"""The fit of rows in blocks: basis and point, what is proven of them, and predictions. It holds no rows."""
+"""The result of a fit to rows in blocks: basis, w, certificate, and predictions. It holds no rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import finite_array, finite_column
 
-ADVICE = {  # where rows in blocks have no other solver to take
+ADVICE = {  # in place of the advice to use another solver: rows in blocks have one
     Status.UNCERTIFIED: "the answer carries no proof; see the certificate's reason",
     Status.INACCURATE: "the gap is proven but above tolerance; raise `max_iterations`, or loosen `tol`",
     Status.ITERATION_LIMIT: "stopped at its limit; raise `max_iterations` or `time_limit`",
@@ -28,18 +28,18 @@ ADVICE = {  # where rows in blocks have no other solver to take
 
 @dataclass(frozen=True, eq=False)
 class BlocksResult:
-    """The answer to a model on rows in blocks.
+    """The result of fitting a model to rows in blocks.
 
-    w             (r,) point in the basis, an intercept last, from `level` on
-    center, spread (d,) as the design measures x;  span (2, d)  the lowest and highest x of the rows
-    count         rows with a weight above 0
-    largest       the largest k(x, x) of the rows (‖x‖² of a linear design)
-    passes        times that all rows were read;  iterations  Hessians formed;  seconds  of all of it
-    has_offset    whether the rows had an offset
-    context       what a model file keeps besides
-    existence     of likelihoods without ridge: whether there is a finite maximum
-    columns       of the basis that are independent;  solver  by whom w was found
-    breaks        where shapes fail between the rows; a model file does not keep it
+    w             (r,) coefficients in the basis, an intercept last, relative to `level`
+    center, spread (d,): the design uses (x - center)/spread;  span (2, d)  smallest and largest x
+    count         number of rows of positive weight
+    largest       max k(x, x) over the rows (‖x‖² for a linear design)
+    passes        number of reads of all rows;  iterations  Hessians evaluated;  seconds  wall time
+    has_offset    whether the rows have an offset
+    context       further entries of the model file
+    existence     for likelihoods with unpenalised columns: whether there is a finite maximum
+    columns       rank of the design;  solver  name of the solver
+    breaks        where shape constraints fail between the rows; not stored in a model file
     """
 
     model: Model
@@ -66,7 +66,7 @@ class BlocksResult:
 
     @property
     def message(self) -> str:
-        """The advice: the status in words, and what is behind it, if anything."""
+        """The status in words, with the reason if there is one."""
         advice, reason = ADVICE.get(self.status, self.status.value), self.note or self.certificate.reason
         return advice if reason is None else f"{advice}: {reason}"
 
@@ -78,24 +78,25 @@ class BlocksResult:
 
     @property
     def objective(self) -> float:
-        """Σ ω_i ℓ(y_i, f_i) + every penalty."""
+        """Σ ω_i ℓ(y_i, f_i) + all penalties."""
         return self.certificate.objective
 
     @property
     def coef(self) -> Array | None:
-        """Coefficients of a linear design, intercept excluded, in units of the raw x."""
+        """Coefficients of a linear design without the intercept, (d,), in units of the raw x; None for a kernel."""
         return self.w[: len(self.center)] / self.spread if self.model.kernel is None else None
 
     @property
     def intercept(self) -> float | None:
-        """The intercept, or None without one."""
+        """The intercept in units of the raw x, or None without one."""
         if not self.model.intercept:
             return None
         moved = self.coef @ self.center if self.coef is not None else 0.0
         return float(self.w[-1] + self.level - moved)
 
     def features(self, x: ArrayLike) -> Array:
-        """New x in the units of the design, (m, d); raises `InputError` for another number of columns."""
+        """New x in units of the design, (m, d). Raises `InputError` for another number of columns, and for numbers that
+        are not finite."""
         x = finite_array("x", x)
         x = x[:, None] if x.ndim == 1 and len(self.center) == 1 else np.atleast_2d(x)
         if x.ndim != 2 or x.shape[1] != len(self.center):
@@ -103,12 +104,12 @@ class BlocksResult:
         return (x - self.center) / self.spread
 
     def predict(self, x: ArrayLike) -> Array:
-        """f at x (m,) or (m, d), without offset, (m,)."""
+        """f (m,) at x (m,) or (m, d), without offset. Raises `InputError` as `features`."""
         return self.design.evaluate(self.features(x)) @ self.w + self.level
 
     def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """The expected target at x, (m,); for residual losses that is f. `offset` (m,) is needed where the fit had
-        one."""
+        """The expected target (m,) at x (m,) or (m, d); for residual losses it is f. Raises `InputError` as `features`,
+        and unless `offset` (m,) is given exactly if the fit had one."""
         if (offset is None) != (not self.has_offset):
             raise InputError("the fit had an offset; give offset" if self.has_offset else "the fit had no offset")
         z = self.predict(x)
@@ -116,7 +117,7 @@ class BlocksResult:
         return self.model.loss.mean(z) if isinstance(self.model.loss, Likelihood) else z
 
     def bound(self, x: ArrayLike) -> Array | None:
-        """Proven |f̂(x) - f*(x)| at x, (m,), with an intercept of f without it; None where nothing is proven."""
+        """Proven bound of |f̂(x) - f*(x)| at x, (m,), for f without its intercept; None if nothing is proven."""
         norm_bound = self.certificate.norm_bound
         return None if norm_bound is None else np.sqrt(self.design.diagonal(self.features(x))) * norm_bound
 

@@ -1,4 +1,4 @@
-"""Rows that memory need not hold: a source gives them a block at a time, as often as it is asked."""
+"""Sources of rows that may exceed memory: each pass reads them one block at a time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hw4opt.running.threads import ordered_map, tree_reduce
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 
-BLOCK_ROWS = 16_384  # rows of a block, whatever parts the source has: sums do not depend on those
+BLOCK_ROWS = 16_384  # rows per block: blocks, and so sums, do not depend on the parts that a source yields
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
 class DataRows:
-    """m rows: y (m,), x (m, d), weights and offset (m,); x is None where it was not asked for, weights and offset where
-    there are none. Of rows in blocks, numbers (m,) are their places in the source, from 0."""
+    """m rows: y (m,), x (m, d), weights and offset (m,); x is None if it was not requested, weights and offset if there
+    are none. `numbers` (m,): indices of the rows in the source, None outside blocks."""
 
     y: Array
     x: Array | None = None
@@ -34,14 +34,14 @@ class DataRows:
         return len(self.y)
 
     def cut(self, rows: slice | np.ndarray) -> DataRows:
-        """Some of the rows."""
+        """The selected rows."""
         columns = (self.x, self.weights, self.offset, self.numbers)
         others = (None if one is None else one[rows] for one in columns)
         return DataRows(self.y[rows], *others)
 
     @classmethod
     def join(cls, parts: list[DataRows]) -> DataRows:
-        """The rows of the parts behind each other."""
+        """The rows of the parts, concatenated."""
         if len(parts) == 1:
             return parts[0]
         columns = zip(*((part.x, part.weights, part.offset, part.numbers) for part in parts), strict=True)
@@ -51,26 +51,26 @@ class DataRows:
 
 @runtime_checkable
 class RowSource(Protocol):
-    """Where rows come from: files, arrays.
+    """A source of rows, as files or arrays.
 
-    Every call gives the same finite numbers in the same order, in parts of any size. A cell that is not a number, a
+    Every call yields the same finite numbers in the same order, in parts of any size. A cell that is not a number, a
     missing column or a damaged file raises `InputError`.
     """
 
     def parts(self, with_x: bool) -> Iterator[DataRows]:
-        """All rows, from the first on; without x where that is not needed."""
+        """All rows in order; x may be None if `with_x` is False."""
         ...
 
 
 class NumberedRows(RowSource, Protocol):
-    """A source whose rows can be had by number, so that many can read them at once."""
+    """A source that can read a range of rows by number, so that several workers can read it in parallel."""
 
     def row_count(self) -> int:
-        """How many there are. Raises `RefusedError` where that takes a read."""
+        """The number of rows. Raises `RefusedError` if finding it takes a read of all rows."""
         ...
 
     def between(self, low: int, high: int) -> Iterator[DataRows]:
-        """The rows of the numbers low … high - 1, with x, in parts of any size."""
+        """Rows low … high - 1, with x, in parts of any size."""
         ...
 
 
@@ -85,31 +85,32 @@ class ArrayRows:
     def of(
         cls, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, offset: ArrayLike | None = None
     ) -> ArrayRows:
-        """x (n,) or (n, d), y, weights and offset (n,). Raises `InputError`."""
+        """x (n,) or (n, d); y, weights and offset (n,). Raises `InputError` as `Data`."""
         return cls(Data(x, y, weights, offset))
 
     def parts(self, with_x: bool) -> Iterator[DataRows]:
-        """All of them at once."""
+        """All rows as one part."""
         data = self.data
         yield DataRows(data.y, data.x if with_x else None, data.weights, data.offset)
 
     def row_count(self) -> int:
-        """How many there are."""
+        """The number of rows."""
         return len(self.data.y)
 
     def between(self, low: int, high: int) -> Iterator[DataRows]:
-        """The rows of these numbers."""
+        """Rows low … high - 1."""
         for part in self.parts(True):
             yield part.cut(slice(low, high))
 
 
 @runtime_checkable
 class BlockSums(Protocol):
-    """Sums over all rows, or the rows themselves: what a fit asks of them.
+    """Sums over all rows, or the rows themselves: the interface between a fit and its rows.
 
-    `passes` counts how often all rows were read. `total` gives what `act` finds of each block, combined in pairs by the
-    blocks' numbers alone (`tree_reduce`), whoever works on them; None where there are no rows. `rows` gives the blocks
-    themselves, with x, for fits that keep a state for each row.
+    `passes` counts the reads of all rows. `total` applies `act` to each block and combines the results in pairs, in a
+    tree that depends only on the number of blocks (`tree_reduce`), so that the result does not depend on threads or
+    workers; None if there are no rows. `rows` yields the blocks themselves, with x, for fits with a dual variable per
+    row.
     """
 
     passes: int
@@ -121,13 +122,13 @@ class BlockSums(Protocol):
 
 @dataclass(eq=False)
 class SourceSums:
-    """Sums over the rows of a source in this process, on its threads."""
+    """Sums over the rows of a source, computed by the threads of this process."""
 
     source: RowSource
     passes: int = 0
 
     def rows(self) -> Iterator[DataRows]:
-        """All rows, block after block."""
+        """All rows in blocks."""
         self.passes += 1
         return in_blocks(self.source.parts(with_x=True))
 
@@ -137,7 +138,7 @@ class SourceSums:
 
 
 def in_blocks(parts: Iterable[DataRows], first: int = 0) -> Iterator[DataRows]:
-    """The rows in blocks of BLOCK_ROWS, the last one shorter; their numbers count from `first`."""
+    """The rows in blocks of BLOCK_ROWS, the last one possibly shorter, numbered from `first`."""
     for block in _cut(parts):
         yield replace(block, numbers=np.arange(first, first + len(block)))
         first += len(block)
@@ -145,23 +146,24 @@ def in_blocks(parts: Iterable[DataRows], first: int = 0) -> Iterator[DataRows]:
 
 def _cut(parts: Iterable[DataRows]) -> Iterator[DataRows]:
     size = BLOCK_ROWS
-    waiting: list[DataRows] = []
-    held = 0
+    pending: list[DataRows] = []
+    pending_rows = 0
     for part in parts:
         low = 0
-        while len(part) - low >= size - held:
-            high = low + size - held
-            yield DataRows.join([*waiting, part.cut(slice(low, high))])
-            waiting, held, low = [], 0, high
+        while len(part) - low >= size - pending_rows:
+            high = low + size - pending_rows
+            yield DataRows.join([*pending, part.cut(slice(low, high))])
+            pending, pending_rows, low = [], 0, high
         if low < len(part):
-            waiting.append(part.cut(slice(low, None)))
-            held += len(part) - low
-    if waiting:
-        yield DataRows.join(waiting)
+            pending.append(part.cut(slice(low, None)))
+            pending_rows += len(part) - low
+    if pending:
+        yield DataRows.join(pending)
 
 
 def hashed(numbers: np.ndarray, seed: int) -> np.ndarray:
-    """(m,) 64 bits of each number that look drawn anew for every seed.   (splitmix64: Steele, Lea and Flood 2014.)"""
+    """(m,) pseudo-random 64-bit hashes of the numbers (m,), different for each seed.   (splitmix64: Steele, Lea and
+    Flood 2014.)"""
     with np.errstate(over="ignore"):
         start = np.uint64(seed % (1 << 63)) * np.uint64(0xD1342543DE82EF95)
         mixed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start

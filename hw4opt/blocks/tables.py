@@ -1,4 +1,4 @@
-"""Rows of files, a block at a time."""
+"""Rows of CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True, eq=False)
 class TableRows:
-    """Rows of CSV or Parquet files: columns of numbers by their role.
+    """Rows of CSV or Parquet files, with the columns named by their role.
 
-    offset, exposure   one of them at most: an exposure e counts as the offset log e
-    drop               leave out rows with a cell that is missing, instead of raising `InputError`
+    offset, exposure   at most one of them; an exposure e is the offset log e
+    drop               drop rows with a missing cell instead of raising `InputError`
     """
 
     files: TableFiles
@@ -30,12 +30,14 @@ class TableRows:
     drop: bool = False
 
     def parts(self, with_x: bool) -> Iterator[DataRows]:
-        """All rows. Raises `InputError`, whose sentence names file, column and row of a cell that is not a number."""
-        read = self._read(with_x or self.drop)  # what is missing decides which rows there are
+        """All rows. Raises `InputError`, which names file, column and row, for a cell that is not a number, a negative
+        weight, and an exposure that is not positive."""
+        read = self._read(with_x or self.drop)  # a missing x drops the row, too
         yield from self._of(self.files.blocks(read), read, with_x)
 
     def missing(self) -> tuple[np.ndarray, list[str]]:
-        """The numbers of the rows with a missing cell, from 0 through all files, and the columns of these cells."""
+        """The numbers of the rows with a missing cell, counted from 0 over all files, and the columns with missing
+        cells."""
         first, rows, columns = 0, [np.empty(0, dtype=int)], dict.fromkeys(self._read(True), False)
         for table in self.files.blocks(list(columns)):
             gaps = {name: table.missing(name) for name in columns}
@@ -45,20 +47,20 @@ class TableRows:
         return np.concatenate(rows), [name for name, gap in columns.items() if gap]
 
     def row_count(self) -> int:
-        """How many rows the files have; raises `RefusedError` for CSV, and where `drop` may leave some out."""
+        """The number of rows of the files. Raises `RefusedError` for CSV files, and if `drop` is set."""
         if self.drop:
             raise RefusedError(
-                "rows that may be left out cannot be read by number; write files without empty cells and read those"
+                "files with dropped rows cannot be read by row number; write files without empty cells and read those"
             )
         return self.files.row_count()
 
     def between(self, low: int, high: int) -> Iterator[DataRows]:
-        """The rows of these numbers, of Parquet files."""
+        """Rows low … high - 1 of Parquet files."""
         read = self._read(True)
         yield from self._of(self.files.between(read, low, high), read, True)
 
     def _read(self, with_x: bool) -> list[str]:
-        """The columns, each once."""
+        """The names of the columns to read, each once."""
         others = (one for one in (self.y, self.weights, self.offset, self.exposure) if one is not None)
         return list(dict.fromkeys([*(self.x if with_x else ()), *others]))
 

@@ -1,7 +1,7 @@
-"""The compiled core: C functions on flat arrays, and what calls them safely. It knows no term and no form.
+"""The compiled core: C functions on flat arrays, and their safe Python wrappers. It does not depend on terms or forms.
 
-C checks nothing: arrays are passed as what `given`, `made` and `updated` return (`arrays.py`). A function is declared
-by `function` (`library.py`), and called by `spread` (`threads.py`), which makes exceptions of what it answers:
+C checks no arguments: arrays are passed by the return values of `given`, `made` and `updated` (`arrays.py`). A function
+is declared by `function` (`library.py`), and called by `spread` (`threads.py`), which raises exceptions for its codes:
 
     scale = function("core_scale", Pointer, Pointer, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t, Stop)
     x, (y, into) = given("x", x, (n, r)), made((n, r))

@@ -1,5 +1,5 @@
-/* One block of zeros cut into arrays. Under AddressSanitizer a gap that nobody may touch follows each of them, so that
-   an index beyond an array is seen although the block goes on. */
+/* One zeroed block of memory divided into arrays. Under AddressSanitizer a poisoned gap follows each array, so that an
+   index out of bounds is detected within the block. */
 
 #ifndef HW4OPT_ARENA_H
 #define HW4OPT_ARENA_H
@@ -24,7 +24,7 @@ enum { GAP = 0 };
 #define FORBID(gap, size) ((void)(gap))
 #endif
 
-/* A block, NULL while only its size is asked, and how many bytes of it are taken. */
+/* A block, NULL while its size is computed, and the number of bytes in use. */
 typedef struct {
     char *at;
     size_t used;
@@ -42,11 +42,11 @@ static inline void *take(arena *from, size_t count, size_t size) {
 #define TAKE_EACH(from, list, count) \
     for (size_t place = 0; place < sizeof(list) / sizeof *(list); place++) *(list)[place] = TAKE(from, count, double)
 
-/* Gives a block of so many zeros, of which it keeps hold; NULL: there is no room. */
+/* Returns a block of `size` zero bytes, which the callee owns; NULL if there is no memory. */
 typedef void *(*take_block)(size_t size);
 
-/* The block that `lay_out` cuts into the arrays of an owner, called once for its size and once for good; the caller
-   frees it, unless `give` (or NULL) made it. NULL: there is no memory. */
+/* Allocates a block that `lay_out` divides into the arrays of an owner: called once to compute the size, and once to
+   set the pointers. The caller frees it unless it comes from `give` (may be NULL). NULL: there is no memory. */
 static inline void *arena_open(void (*lay_out)(void *owner, arena *from), void *owner, take_block give) {
     arena from = {0};
     lay_out(owner, &from);

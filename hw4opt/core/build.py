@@ -1,7 +1,7 @@
-"""The compiled core from its sources: with the system's C compiler, or with that of the PyPI package `ziglang`.
+"""Build the compiled core with the system's C compiler, or with that of the PyPI package `ziglang`.
 
-Used by the loader, by the build hook of the wheel (as a file: without NumPy there is no package yet), and by hand:
-`python hw4opt/core/build.py --help`. What only building needs is imported when something is built.
+Used by the loader, by the build hook of the wheel (as a file, since the package cannot be imported without NumPy), and
+by hand: `python hw4opt/core/build.py --help`. Modules that only building needs are imported when it builds.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ NO_COMPILER = (
     "the compiled core of hw4opt has to be built, and there is no C compiler that works: install one (`cc`, or name it "
     f"in CC), or `pip install '{ZIG_REQUIREMENT}'`"
 )
-LAST_LINES = 8  # of what a compiler says that a message quotes
+LAST_LINES = 8  # last lines of the compiler's output in a message
 
 
 class BuildError(RuntimeError):
-    """The core could not be built; the message is a sentence."""
+    """Raised if the core cannot be built."""
 
 
 def machine() -> str:
@@ -52,12 +52,12 @@ def machine() -> str:
 
 
 def variants(target: str) -> tuple[str, ...]:
-    """The libraries that a machine gets."""
+    """The names of the libraries for a machine."""
     return ("baseline", "avx2") if target.endswith("x86_64") else ("baseline",)
 
 
 def digest(folder: Path = FOLDER) -> str:
-    """Eight digits that change with any source, and with this file."""
+    """Eight digits of a checksum of all sources and of this file."""
     total = 0
     for name in sorted(os.listdir(folder)):
         if name.endswith((".c", ".h")) or name == "build.py":
@@ -66,13 +66,13 @@ def digest(folder: Path = FOLDER) -> str:
 
 
 def library_path(variant: str, folder: Path = FOLDER, target: str = "") -> Path:
-    """Where the library of the sources as they are now lies, once it is built."""
+    """The path of the library that is built from the present sources."""
     target = target or machine()
     return folder / f"_{variant}_{digest(folder)}{SUFFIXES[target.partition('-')[0]]}"
 
 
 def build(out: Path = FOLDER, folder: Path = FOLDER, target: str = "") -> list[Path]:
-    """Build whatever is missing of the libraries of a machine into `out`, and remove what older sources left there."""
+    """Build the missing libraries of a machine into `out`, and remove those of older sources."""
     target = target or machine()
     paths = [out / library_path(variant, folder, target).name for variant in variants(target)]
     with _locked(out):
@@ -86,7 +86,7 @@ def build(out: Path = FOLDER, folder: Path = FOLDER, target: str = "") -> list[P
 
 
 def compile_all(paths: dict[str, Path], folder: Path = FOLDER, target: str = "", sanitize: bool = False) -> None:
-    """The library of every variant at its path, at the same time; each is whole or not there."""
+    """Compile the library of every variant to its path, in parallel; files are replaced atomically."""
     from tempfile import TemporaryDirectory
 
     target = target or machine()
@@ -107,7 +107,7 @@ def compile_all(paths: dict[str, Path], folder: Path = FOLDER, target: str = "",
 
 
 def flags(compiler: Sequence[str], variant: str, target: str, sanitize: bool = False) -> list[str]:
-    """What a compiler is told for a variant."""
+    """The compiler flags for a variant."""
     found = [*FLAGS, *VARIANTS[variant], *(SANITIZERS if sanitize else ("-s",))]
     if not _is_zig(compiler):
         return [flag for flag in found if flag != "-s" or not target.startswith("macos")]
@@ -117,7 +117,7 @@ def flags(compiler: Sequence[str], variant: str, target: str, sanitize: bool = F
 
 
 def find_compiler(target: str = "") -> list[str]:
-    """`CC`, else `cc`, else ziglang's; ziglang's where another machine is asked for."""
+    """The command of `CC`, else `cc`, else of ziglang; of ziglang if `target` is another machine."""
     if (target or machine()) == machine() and (own := system_compiler()):
         return own
     from importlib.util import find_spec
@@ -128,7 +128,7 @@ def find_compiler(target: str = "") -> list[str]:
 
 
 def system_compiler() -> list[str] | None:
-    """The words of `CC`, or `cc`, if it is there and builds a library that needs headers of the C library."""
+    """The command of `CC`, or `cc`, if it exists and compiles a library that includes headers of the C library."""
     import shlex
     from shutil import which
 
@@ -163,7 +163,7 @@ def _zig_target(target: str) -> str:
 
 
 def _start(command: list[str], scratch: str) -> Popen[str]:
-    """The compiler, under way; zig's caches lie in the scratch folder, since HOME may be missing or read-only."""
+    """Start the compiler; zig's caches are in the scratch folder, since HOME may be missing or read-only."""
     from subprocess import DEVNULL, PIPE, STDOUT, Popen
 
     caches = {"ZIG_GLOBAL_CACHE_DIR": f"{scratch}/zig", "ZIG_LOCAL_CACHE_DIR": f"{scratch}/zig"}
@@ -185,7 +185,7 @@ def _failure(compiler: Sequence[str], said: str) -> str:
 
 
 def _put(made: Path, path: Path) -> None:
-    """Move a file into place in one step, across file systems too."""
+    """Move a file into place atomically, also across file systems."""
     from shutil import copyfile
 
     near = path.with_name(f".{path.name}.{os.getpid()}")
@@ -200,7 +200,7 @@ def _put(made: Path, path: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time builds into a folder, where the system has such locks; elsewhere two may do it twice."""
+    """Context that only one process at a time enters, if the file system has locks; otherwise two may both build."""
     try:
         import fcntl
 
@@ -217,7 +217,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Build the libraries in place, or one of them somewhere else."""
+    """The command line: build the libraries in place, or one of them elsewhere."""
     from argparse import ArgumentParser
 
     parser = ArgumentParser(description="Build the compiled core: in place, or one library to OUT.")

@@ -1,4 +1,4 @@
-/* What every function of the core gives back, and how it is seen from outside. */
+/* Return codes and visibility of the core's functions. */
 
 #ifndef HW4OPT_CORE_H
 #define HW4OPT_CORE_H
@@ -11,7 +11,7 @@
 
 enum { CORE_DONE = 0, CORE_MEMORY = 1, CORE_STOPPED = 2 };
 
-/* Set by another thread to end a call; looked at once a step. */
+/* Set by another thread to stop a call; read in every step. */
 typedef const volatile int *stop_flag;
 
 #endif

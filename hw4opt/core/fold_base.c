@@ -1,16 +1,18 @@
-/* The base of a setting: states of the rows of all data, at which the optimum is a linear system. */
+/* The base of a setting: the states of all data's rows at the optimum, which then solves a linear system. */
 
 #include "folds.h"
 
 enum { REPAIRS = 4, REFINEMENTS = 3 };
-static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* of |z| + |t|, of the largest fitted value */
-static const double NO_CURVATURE = 1e-12, LITTLE_CURVATURE = 1e-9; /* of free columns, of a typical one */
-static const double U_SLACK = 1e-12;                  /* of the largest |u| */
-static const double LEAST_REACH = 0.1; /* of the typical |z|: where the fit is 0, rounding alone has no size */
-static const double LEAST_ROOM = 1e-3; /* of the largest */
-static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4}; /* of a row's square, left beside E: it depends on E */
+static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* tolerance of z: relative to |z| + |t|, to the largest |z| */
+static const double NO_CURVATURE = 1e-12, LITTLE_CURVATURE = 1e-9; /* of free columns, relative to a typical one */
+static const double U_SLACK = 1e-12;                  /* tolerance of u, relative to the largest |u| */
+static const double LEAST_REACH = 0.1; /* smallest scale of z, relative to the typical |z|: the fit may be 0 */
+static const double LEAST_ROOM = 1e-3; /* smallest weight of a row's distance to its bounds, relative to the largest */
+/* squared residual of a row after projection on E, relative to its square, up to which the row counts as dependent;
+   tried in turn */
+static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4};
 
-/* b = Vᵀa and p = V b; V upper, by rows, 0 below its diagonal. */
+/* b = Vᵀa and p = V b; V upper triangular, by rows. */
 static void times_v_transposed(const engine *e, const double *a, double *b) {
     memset(b, 0, e->ld * sizeof *b);
     for (size_t k = 0; k < e->r; k += 4) {
@@ -27,7 +29,7 @@ static void times_v(const engine *e, const double *b, double *p) {
     }
 }
 
-/* b -= Q Qᵀb, twice; c = Qᵀb. */
+/* b ← (I - QQᵀ)² b, the second time for rounding; c = Qᵀb. */
 static void project(const engine *e, double *b, double *c) {
     double *again = e->d;
     memset(c, 0, e->ld * sizeof *c);
@@ -38,7 +40,7 @@ static void project(const engine *e, double *b, double *c) {
     }
 }
 
-/* h += Σ weight_i a_i a_iᵀ over the listed rows. */
+/* h += Σ weight_i a_i a_iᵀ for the listed rows. */
 static void gram_of_rows(const engine *e, const size_t *list, const double *weight, size_t count, double *h) {
     for (size_t i = 0, some; i < count; i += some) {
         some = count - i < GATHERED_ROWS ? count - i : GATHERED_ROWS;
@@ -47,7 +49,7 @@ static void gram_of_rows(const engine *e, const size_t *list, const double *weig
     }
 }
 
-/* V = U⁻¹ in place, row by row from below. */
+/* V = U⁻¹ in place, from the last row to the first. */
 static void invert_upper(const engine *e, double *u) {
     double *row = e->f, *factor = e->d;
     for (size_t i = e->r; i-- > 0;) {
@@ -62,12 +64,12 @@ static void invert_upper(const engine *e, double *u) {
     }
 }
 
-/* Where an end of u puts z. */
+/* The breakpoint z = t + q u for a bound of u. */
 static double breakpoint(const engine *e, size_t row, double end) {
     return isinf(end) ? end : e->t[row] + e->q[row] * end;
 }
 
-/* Between what the position of a row in this state has to lie. */
+/* The limits of the position x of a row in this state. */
 void limits_of(const engine *e, size_t row, unsigned char state, double *low, double *high) {
     *low = -INFINITY, *high = INFINITY;
     if (!is_open(e, row) || state == ABSENT) return;
@@ -83,7 +85,7 @@ void limits_of(const engine *e, size_t row, unsigned char state, double *low, do
         *low = breakpoint(e, row, e->high[row]);
 }
 
-/* How far inside its interval u of each row of E is, from LEAST_ROOM to about 1. */
+/* The distance of u from its bounds for each row of E, scaled to LEAST_ROOM … 1 + LEAST_ROOM. */
 static void find_room(const engine *e, double *room) {
     double most = 1e-300;
     for (size_t i = 0; i < e->rows; i++) {
@@ -94,14 +96,14 @@ static void find_room(const engine *e, double *room) {
     for (size_t i = 0; i < e->rows; i++) room[i] = LEAST_ROOM + (isfinite(room[i]) ? room[i] / most : 1.0);
 }
 
-/* The state of a row that leaves E because it depends on others, whose multipliers make up for its own. */
+/* The state of a row that is dropped from E because it depends on others: its nearest bound, or IMPLIED without bounds. */
 static unsigned char nearest_end(const engine *e, size_t row) {
     const double up = e->high[row] - e->multiplier[row], down = e->multiplier[row] - e->low[row];
     return isinf(up) && isinf(down) ? IMPLIED : up < down ? HIGH : LOW;
 }
 
-/* E without dependent rows: those stay of which most is left beside the ones chosen before, and whose u is far inside;
-   where no more than a share of every row is left, the rest goes to its ends. */
+/* Drop dependent rows from E by a pivoted Gram-Schmidt method: the next row has the largest residual after projection,
+   weighted by the distance of u from its bounds. Once all residuals are at most `share`, the others move to bounds. */
 static void purify(engine *e, double share) {
     const size_t ld = e->ld;
     double *left = e->z, *room = e->u, *vector;
@@ -122,7 +124,7 @@ static void purify(engine *e, double share) {
         memcpy(own, e->vectors + best * ld, ld * sizeof *own);
         project(e, own, e->c);
         scale(1.0 / sqrt(dot(own, own, ld)), own, ld);
-        left[best] = -1.0; /* it stays */
+        left[best] = -1.0; /* stays in E */
         for (size_t i = 0; i < e->rows; i++) {
             if (!(left[i] > share)) continue;
             const double part = dot(own, vector = e->vectors + i * ld, ld);
@@ -134,15 +136,16 @@ static void purify(engine *e, double share) {
         if (e->state[i] == EQUAL && left[i] >= 0.0) e->state[i] = nearest_end(e, i);
 }
 
-/* Of a column, if every row of the loss had its typical curvature. */
+/* The diagonal entry of a column if every row of the loss had typical curvature. */
 static double loss_curvature(const engine *e, size_t column) {
     double squares = 0.0;
     for (size_t i = 0; i < (size_t)e->task->values; i++) squares += row_of(e, i)[column] * row_of(e, i)[column];
     return squares * e->u_scale / e->z_scale;
 }
 
-/* V of H = P + Σ aaᵀ/q; where a column has no penalty, with curvature lent to the rows of E, which do not move.
-   A column that nothing holds gets a little: it then moves fast, until a row holds it. */
+/* V with H⁻¹ = VVᵀ, H = P + Σ aaᵀ/q. If a column has no penalty, H includes stiff · aaᵀ for the rows of E, which does
+   not change the solution since these rows do not move. A column without any curvature gets a small one: it then moves
+   fast along the path until a row changes its state. */
 static void factor_curved(engine *e) {
     size_t *list = e->held, count = 0, held = 0;
     double *weight = e->wide, squares = 0.0, trace = 0.0;
@@ -175,7 +178,7 @@ static void factor_curved(engine *e) {
     invert_upper(e, e->v);
 }
 
-/* QR = VᵀA_Eᵀ by Gram and Schmidt's method, every row twice; false if a row depends on those before. */
+/* QR = VᵀA_Eᵀ by the Gram-Schmidt method with reorthogonalisation; false if a row depends on earlier ones. */
 static bool factor_held(engine *e, double share) {
     e->held_count = 0;
     for (size_t i = 0; i < e->all; i++) e->place[i] = -1;
@@ -200,7 +203,8 @@ static bool factor_held(engine *e, double share) {
     return true;
 }
 
-/* The answer of w and of the multipliers of E to a force (r), with row k of E moved by shift[k]; shift is used up. */
+/* The response of w and of the multipliers of E to a force (r) and to displacements shift[k] of the rows of E; shift is
+   overwritten. */
 void solve_base(const engine *e, const double *force, double *shift, double *w, double *multiplier) {
     double *b = e->b, *c = multiplier;
     times_v_transposed(e, force, b);
@@ -225,7 +229,7 @@ static void forward_all(const engine *e, const double *w, double *z) {
     forward_moving(e, w, z);
 }
 
-/* Σ aᵀu of the fixed rows as a function of w. */
+/* gram and pull: Aᵀu of the fixed rows as a function of w. */
 static void sum_fixed(engine *e) {
     double *weight = e->wide, *u = e->u;
     size_t *list = e->held, count = 0;
@@ -239,14 +243,14 @@ static void sum_fixed(engine *e) {
     adjoint(e->columns, e->fixed, e->r, u, e->pull);
 }
 
-/* u of a row of all data by its state in the base. */
+/* u of a row of all data at z, by its state in the base. */
 double dual_of(const engine *e, size_t row, double z) {
     if (e->state[row] == CURVED) return (z - e->t[row]) / e->q[row];
     if (e->state[row] == EQUAL) return e->multiplier[row] + e->stiff * (z - e->t[row]);
     return end_of(e, row, e->state[row]);
 }
 
-/* w and multipliers at the states of the base, refined; positions, their limits and slack. */
+/* w and multipliers for the states of the base, with iterative refinement; positions, their limits and tolerances. */
 static void settle_base(engine *e) {
     double *z = e->z, *u = e->u, *force = e->f, *shift = e->shift, *step = e->fold_w;
     for (int pass = 0; pass < REFINEMENTS; pass++) {
@@ -288,14 +292,15 @@ static void settle_base(engine *e) {
     }
 }
 
-/* Rows on the wrong side of their states, as changes that shift their ends there. */
+/* List the rows that violate their states as changes that shift their bounds or breakpoints to their positions; returns
+   their number. */
 static size_t find_wrong(engine *e) {
     size_t count = 0;
     clear_path(e);
     for (size_t i = 0; i < e->rows; i++) {
         const double x = e->x[i];
         if (x >= e->x_low[i] && x <= e->x_high[i]) continue;
-        if (count++ >= MOST_CHANGED / 2) continue; /* that leaves room for the rows of a fold */
+        if (count++ >= MOST_CHANGED / 2) continue; /* the other half is for the rows of a fold */
         double low, high;
         limits_of(e, i, e->state[i], &low, &high);
         change *one = changed_row(e, i);
@@ -325,7 +330,7 @@ static bool set_base(engine *e, double share) {
     return true;
 }
 
-/* The states at the end of a path become the base's; multipliers start from theirs. */
+/* Take the states at the end of a path for the base, with their multipliers as initial values. */
 static void take_states(engine *e) {
     for (size_t i = 0; i < e->rows; i++)
         if (e->state[i] == EQUAL) e->multiplier[i] = e->xa[i];
@@ -340,7 +345,8 @@ static void take_states(engine *e) {
     }
 }
 
-/* Of a nearly optimal point's distances, of z from its breakpoint and of u from its end, the smaller one is 0. */
+/* Estimate the states from a nearly optimal point: of the scaled distances of z from its breakpoint and of u from its
+   bound, the smaller one is taken to be 0 (complementarity). */
 static void likely_states(engine *e, const double *u) {
     double most = 1e-300, reach = 1e-300;
     forward_all(e, e->w, e->z);
@@ -365,7 +371,7 @@ static void likely_states(engine *e, const double *u) {
     }
 }
 
-/* From likely states to right ones; false where a base cannot be factored. */
+/* Correct the estimated states by following paths; false if a base cannot be factored. */
 static bool repair(engine *e, double share) {
     for (int round = 0;; round++) {
         int64_t events;
@@ -377,7 +383,7 @@ static bool repair(engine *e, double share) {
     }
 }
 
-/* The base of a setting: how many of its rows are still wrong, -1: there is none. */
+/* Compute the base of a setting; returns the number of rows that violate their states, -1 without a base. */
 int64_t make_base(engine *e, size_t setting) {
     const core_fold_task *task = e->task;
     bool found = false;

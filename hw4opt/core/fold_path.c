@@ -1,24 +1,24 @@
-/* The path from the base to a fold: responses of rows, the small system of those that differ, and its events. */
+/* The homotopy path from the base to a fold: responses of rows, the small system of changed rows, and events. */
 
 #include "folds.h"
 
 enum { MOST_EVENTS = 1000, MOST_ZERO_STEPS = 60 };
-static const double SLOW = 0.01;      /* of the slack: a row that moves by less does not leave its state */
-static const double BEYOND = 100.0;   /* slacks: a row has left its state unnoticed */
-static const double SINGULAR = 1e-14, RAY = 1e-13; /* pivots of the scaled system */
+static const double SLOW = 0.01;      /* movement, in slacks, below which a row does not leave its state */
+static const double BEYOND = 100.0;   /* violation, in slacks, at which a row has left its state through rounding */
+static const double SINGULAR = 1e-14, RAY = 1e-13; /* pivots of the scaled system: singular, and its replacement */
 
 void clear_responses(engine *e) {
     for (size_t i = 0; i < e->slots; i++) e->slot[e->owner[i]] = -1;
     e->slots = 0;
 }
 
-/* x and w of a force on a row, or of a row of E moved; false if there is no room. */
+/* The response x and w to a unit force on a row, or unit displacement of a row of E; false if the cache is full. */
 static bool respond(engine *e, change *one) {
     if (one->x) return true;
     const size_t row = one->row;
     const bool fresh = e->slot[row] < 0;
     if (fresh && e->slots == e->capacity) return false;
-    if (fresh || (e->task->correct && row + 1 == e->all)) { /* a force is another one in every fold */
+    if (fresh || (e->task->correct && row + 1 == e->all)) { /* the force row differs from fold to fold */
         const size_t mine = fresh ? e->slots++ : (size_t)e->slot[row];
         double *x = e->response_x + mine * e->m, *w = e->response_w + mine * e->ld, *u = e->c;
         e->owner[mine] = row, e->slot[row] = (int)mine;
@@ -37,7 +37,7 @@ static bool respond(engine *e, change *one) {
     return true;
 }
 
-/* T: what a force on k does to the position of i. */
+/* The entry of T: the position of i for a unit force on k. */
 static double entry(const engine *e, const change *i, const change *k) {
     if (i->row < e->rows && i->row >= e->fixed) return k->x[i->row];
     if (i->x && k->row < e->rows && k->row >= e->fixed) return i->x[k->row];
@@ -76,13 +76,14 @@ void clear_path(engine *e) {
     e->sigma = 1.0;
 }
 
-/* u, constant and times σ, of a row at an end. */
+/* u[0] + σ u[1] of a row at a bound. */
 static void bound_of(const engine *e, const change *one, double u[2]) {
     u[0] = end_of(e, one->row, one->now);
     u[1] = one->pull + (one->now == LOW ? one->low_shift : one->now == HIGH ? one->high_shift : 0.0);
 }
 
-/* Known forces at once; the equations of others: position + diagonal · force = target. */
+/* Sets the force y of a changed row and returns false if it is known; otherwise returns true with the row's equation
+   position + diagonal · force = target[0] + σ target[1]. */
 static bool equation(const engine *e, change *one, double *diagonal, double target[2]) {
     const double q = e->q[one->row], t = e->t[one->row];
     const bool end = one->now != CURVED && one->now != EQUAL;
@@ -117,8 +118,8 @@ static bool leaves_base(const engine *e, size_t unknown) {
     return base == CURVED || base == EQUAL;
 }
 
-/* Units of the unknowns: of a row that leaves its base state by its own entry, of one that enters by its own or by what
-   those that leave make of it. */
+/* Scales of the unknowns: by its diagonal entry for a row that leaves its base state; for others by the largest of the
+   diagonal entry and the couplings to rows that leave. False if a scale is not finite. */
 static bool scale_system(engine *e, const double *diagonal) {
     const size_t k = e->unknown_count, ld = padded(MOST_UNKNOWN);
     const double *a = e->matrix;
@@ -137,10 +138,11 @@ static bool scale_system(engine *e, const double *diagonal) {
     return finite;
 }
 
-/* LU with pivots by column, of the matrix scaled on both sides; false if it is singular.
+/* LU factorisation with column pivoting of the matrix scaled on both sides; false if it is singular.
 
-   Its determinant has the sign of (-1)^(rows that leave their base states). Where one leaves that alone kept w from
-   moving freely (`ray`), the last pivot is 0: with a little of the right sign w moves very fast, the right way. */
+   The determinant has the sign of (-1)^(number of rows that leave their base states). If a row leaves that alone
+   prevented w from moving along a ray (`ray`), the last pivot is 0: a small pivot of the correct sign makes w move far
+   in the correct direction. */
 static bool factor_system(engine *e, const double *diagonal, bool ray) {
     const size_t k = e->unknown_count, ld = padded(MOST_UNKNOWN);
     double *a = e->matrix;
@@ -192,7 +194,7 @@ void solve_forces(const engine *e, double *y) {
     for (size_t i = 0; i < k; i++) y[i] *= e->scale[i];
 }
 
-/* The forces on all rows that differ; false if there are none. */
+/* Solve for the forces on all changed rows; false if that fails. */
 static bool forces(engine *e, bool ray) {
     const size_t ld = padded(MOST_UNKNOWN);
     double *constant = e->right, *rate = e->right + ld, diagonal[MOST_UNKNOWN];
@@ -231,7 +233,7 @@ static bool forces(engine *e, bool ray) {
     return true;
 }
 
-/* xa: the positions at σ = 0 of rows that are not fixed, four responses at a time. */
+/* xa = the positions at σ = 0 of rows that are not fixed, adding four responses at a time. */
 static void positions(engine *e) {
     const double *x[4] = {0};
     double y[4] = {0};
@@ -251,7 +253,7 @@ static void positions(engine *e) {
     }
 }
 
-/* z of a row that differs, or its own u in E: constant and times σ. */
+/* The position of a changed row (z, or u in E) as x[0] + σ x[1]. */
 void position_of(const engine *e, const change *one, double x[2]) {
     const double q = e->q[one->row], t = e->t[one->row];
     if (one->unknown >= 0) {
@@ -278,7 +280,7 @@ void position_of(const engine *e, const change *one, double x[2]) {
 }
 
 static void add_candidate(engine *e, size_t *count, candidate one) {
-    const bool beyond = one.margin[0] + e->sigma * one.margin[1] < -BEYOND * one.slack; /* by rounding, already */
+    const bool beyond = one.margin[0] + e->sigma * one.margin[1] < -BEYOND * one.slack; /* violated through rounding */
     if (one.margin[0] < -one.slack && (beyond || one.margin[1] * e->sigma > SLOW * one.slack))
         e->candidates[(*count)++] = one;
 }
@@ -309,7 +311,7 @@ static void changed_candidates(engine *e, size_t *count) {
     }
 }
 
-/* A row in its base state that is beyond a limit at σ = 0. */
+/* Add a row in its base state whose position violates a limit at σ = 0. */
 static void base_candidate(engine *e, size_t row, size_t *count) {
     if (e->index[row] >= 0) return;
     const bool held = e->state[row] == EQUAL, inside = held || e->state[row] == CURVED;
@@ -338,12 +340,12 @@ static void base_candidates(engine *e, size_t *count) {
     }
 }
 
-/* σ at which a row is `slack` beyond its limit. */
+/* The σ at which a row violates its limit by `slack`. */
 static double when(const engine *e, const candidate *one, double slack) {
     return one->margin[1] > 0.0 ? smaller(-(one->margin[0] + slack) / one->margin[1], e->sigma) : e->sigma;
 }
 
-/* Harris's test: of the rows that leave before any is beyond its slack, the fastest. */
+/* Harris's ratio test: of the rows that reach their limit before any row violates it by its slack, the fastest. */
 static const candidate *next_event(const engine *e, size_t count, double *sigma) {
     double latest = 0.0, fastest = 0.0;
     const candidate *found = NULL;
@@ -356,8 +358,8 @@ static const candidate *next_event(const engine *e, size_t count, double *sigma)
     return found;
 }
 
-/* Where the system is singular a row of E depends on the others: that of the last event, which stays where it was, or
-   some that appeared, which enter E only when they move. */
+/* In a singular system a row of E depends on others: either that of the last event, which is returned to its earlier
+   state, or rows that entered with the fold, which become IMPLIED. Returns whether such a row was found. */
 static bool give_way(engine *e, const candidate *event, unsigned char before) {
     bool found = false;
     if (event) {
@@ -380,7 +382,7 @@ bool settled(engine *e) {
     return !count;
 }
 
-/* From σ = 1 to 0, `events` changes of state on the way; false where the path ends before. */
+/* Follow the path from σ = 1 to 0; *events: changes of state. False if the path ends earlier. */
 bool follow(engine *e, int64_t *events) {
     int zero_steps = 0;
     candidate event = {0};

@@ -1,15 +1,15 @@
-/* Folds one after the other: what leaves and appears, the path, and the gap. See folds.h. */
+/* Folds one at a time: rows that leave and enter, the path, refinement, and the duality gap. See folds.h. */
 
 #include "arena.h"
 #include "folds.h"
 
 enum { REFINEMENTS = 3, LEAST_RESPONSES = 4 * MOST_UNKNOWN };
 static const size_t RESPONSE_BYTES = (size_t)64 << 20;
-static const double EXACT = 1e-13; /* relative gap from which on a fold is not refined */
-static const double EXACT_ENOUGH = 1e-12; /* from which on its held-out losses count in a race */
-static const double NEAR = 1e-10;  /* of the largest z: a row that appears on its breakpoint */
-static const double VIOLATION_PRICE = 10.0; /* of a violated constraint, in units of the largest |u| */
-static const double BREAKPOINT_WIDTH = 1e-13, ROUNDING = 16 * 2.220446049250313e-16; /* of |z|, of the largest z */
+static const double EXACT = 1e-13; /* relative gap at which a fold is not refined further */
+static const double EXACT_ENOUGH = 1e-12; /* relative gap up to which held-out losses count towards `bound` */
+static const double NEAR = 1e-10;  /* |z - t|, relative to the largest z, at which a row enters as EQUAL */
+static const double VIOLATION_PRICE = 10.0; /* price of a violated constraint, in units of the largest |u| */
+static const double BREAKPOINT_WIDTH = 1e-13, ROUNDING = 16 * 2.220446049250313e-16; /* of z: of |z|, of the largest */
 
 /* ------------------------------------------------------------------ memory */
 
@@ -53,7 +53,7 @@ static void load_rows(engine *e) {
     }
 }
 
-/* How many of the first rows are without bounds, or linear, in every setting. */
+/* The number of first rows that are closed, or curved without bounds, in every setting; a multiple of PAD. */
 static size_t fixed_rows(const core_fold_task *task) {
     const size_t all = (size_t)(task->rows + task->extra);
     for (size_t i = 0; i < (size_t)task->rows; i++)
@@ -103,20 +103,20 @@ static bool appear(engine *e, size_t row) {
     return true;
 }
 
-/* The rows that leave a fold, and that appear in it. */
+/* Select the rows that leave and enter in a fold. */
 static void take_fold(engine *e, size_t fold) {
     const core_fold_task *task = e->task;
     e->leave = task->leave + task->leave_from[fold], e->leave_end = task->leave + task->leave_from[fold + 1];
     e->enter = task->enter + task->enter_from[fold], e->enter_end = task->enter + task->enter_from[fold + 1];
 }
 
-/* A path that begins at the base. */
+/* Start an empty path at the base. */
 static void clear_fold(engine *e) {
     if (e->capacity < e->all && e->slots + 2 * MOST_UNKNOWN > e->capacity) clear_responses(e);
     clear_path(e);
 }
 
-/* The start of a fold's path: the base with its wrong rows, those that leave, and those that appear. */
+/* The start of a fold's path: the base with the rows that violate their states, and those that leave and enter. */
 static bool begin_fold(engine *e) {
     clear_fold(e);
     for (size_t i = 0; i < e->wrong_count; i++) *changed_row(e, e->wrong[i].row) = e->wrong[i];
@@ -127,12 +127,12 @@ static bool begin_fold(engine *e) {
     return true;
 }
 
-/* The last row of a fold is its force. */
+/* Copy a fold's force to the last row. */
 static void load_force(engine *e, size_t at) {
     memcpy(e->by_row + (e->all - 1) * e->ld, e->task->force + at * e->r, e->r * sizeof(double));
 }
 
-enum { STUCK = 16 }; /* beside a known state */
+enum { STUCK = 16 }; /* flag added to a known state */
 
 static unsigned char base_state(const engine *e, size_t row) { return row < e->rows ? e->state[row] : ABSENT; }
 
@@ -144,7 +144,7 @@ static void keep_states(const engine *e, unsigned char *known) {
     }
 }
 
-/* A fold in the states of the round before; false where they are not right any more. */
+/* Solve a fold in the states of the previous round; false if they are no longer optimal. */
 static bool resume(engine *e, const unsigned char *known) {
     clear_fold(e);
     for (size_t i = 0; i < e->all; i++) {
@@ -157,7 +157,7 @@ static bool resume(engine *e, const unsigned char *known) {
     return force && (force->own = true, force->now = LOW, settled(e));
 }
 
-/* z of the fold's rows at fold_w, but for fixed ones. */
+/* z of the fold's rows at fold_w, without fixed rows. */
 static void values_of_fold(engine *e) {
     forward_moving(e, e->fold_w, e->z);
     for (const int64_t *row = e->enter; row < e->enter_end; row++)
@@ -184,16 +184,16 @@ static void duals_of_fold(engine *e) {
     }
 }
 
-/* f(z) + f*(u) - z u of a row; a violated constraint at `price`. */
+/* f(z) + f*(u) - z u of a row; a violated constraint costs `price` per unit. */
 static double slack_of(const engine *e, size_t row, double touch, double price) {
     const double z = e->z[place_of(e, row)], u = e->u[place_of(e, row)], v = z - e->t[row], q = e->q[row];
     const double width = larger(BREAKPOINT_WIDTH * fabs(z), touch * e->task->unit[row]);
-    const bool on_breakpoint = q == 0.0 && fabs(v) <= width; /* v costs |u v| */
+    const bool on_breakpoint = q == 0.0 && fabs(v) <= width; /* then the slack is at most |u v| */
     const double slope = on_breakpoint ? clipped(e, row, u + copysign(u, v)) : row_slope(v, q, e->low[row], e->high[row]);
     return row_slack(v, q, u, slope, price);
 }
 
-/* P w + Aᵀu over the fold's rows into the residual; the fixed ones have u by their z. */
+/* residual = P w + Aᵀu over the fold's rows; fixed rows have the u of their state. */
 static void residual_of_fold(engine *e) {
     const size_t ld = e->ld;
     symmetric_product(e->gram, e->r, ld, e->fold_w, e->residual);
@@ -207,7 +207,7 @@ static void residual_of_fold(engine *e) {
         axpy(e->u[place_of(e, (size_t)*row)], row_of(e, (size_t)*row), e->residual, ld);
 }
 
-/* The relative duality gap at (fold_w, u) over the fold's own rows, a sum of non-negative parts, and P w + Aᵀu. */
+/* The relative duality gap at (fold_w, u) over the fold's own rows, a sum of nonnegative parts; sets the residual. */
 static double gap_of_fold(engine *e) {
     const double touch = ROUNDING * (e->fixed ? e->largest_z : largest(e->z, (size_t)e->task->values));
     double most = larger(e->u_scale, e->largest_u), total = 0.0;
@@ -222,7 +222,7 @@ static double gap_of_fold(engine *e) {
     return (total + stationarity_cost(e->penalty, e->w_scale, e->r, e->fold_w, e->residual)) / e->gap_scale;
 }
 
-/* One step of iterative refinement at the final states. */
+/* One step of iterative refinement for the final states. */
 static void refine(engine *e) {
     double *shift = e->shift, *step = e->f, *multiplier = e->c, *y = e->right, *moved = e->wide;
     for (size_t j = 0; j < e->ld; j++) e->residual[j] = -e->residual[j];
@@ -253,7 +253,7 @@ static void mark_absent(engine *e, bool absent) {
     for (const int64_t *row = e->leave; row < e->leave_end; row++) e->absent[*row] = absent;
 }
 
-/* w and u at the end of the path, refined while that helps, and their gap. */
+/* w and u at the end of the path, refined as long as the gap decreases; returns their gap. */
 static double prove(engine *e, double *w, double *u) {
     double best = INFINITY;
     memcpy(e->fold_w, e->w, e->ld * sizeof *e->fold_w);
@@ -276,15 +276,15 @@ static double prove(engine *e, double *w, double *u) {
     return best;
 }
 
-/* ------------------------------------------------------------------ a race */
+/* ------------------------------------------------------------------ early termination of a setting */
 
-/* f(z) of a loss, which is 0 at least. */
+/* f(z) of a row of a nonnegative loss. */
 static double loss_of(const engine *e, size_t row, double z) {
     const double v = z - e->t[row], q = e->q[row], u = row_slope(v, q, e->low[row], e->high[row]);
     return v == 0.0 ? 0.0 : u * v - 0.5 * q * u * u;
 }
 
-/* The losses at w of the rows that a fold holds out. */
+/* The sum of the losses at w of the rows that a fold holds out. */
 static double held_out_losses(const engine *e, const double *w) {
     double total = 0.0;
     for (const int64_t *row = e->leave; row < e->leave_end; row++)
@@ -292,7 +292,7 @@ static double held_out_losses(const engine *e, const double *w) {
     return total;
 }
 
-/* Whether all that a fold changes is that losses leave: they are then at least what they are at the full fit. */
+/* Whether a fold only removes rows of the loss: their held-out losses are then at least those at the full fit. */
 static bool drops_losses_only(const engine *e) {
     bool only = e->enter == e->enter_end;
     for (const int64_t *row = e->leave; row < e->leave_end; row++) only &= e->task->scored[*row] != 0;
@@ -305,8 +305,9 @@ static int larger_first(const void *a, const void *b) {
     return one->fold < other->fold ? -1 : 1;
 }
 
-/* The folds in the order in which they are solved, and the sum of what they add at least: without a race in their own
-   order and nothing; in one by their losses at the full fit, the largest first. */
+/* Set the order in which the folds are solved, and return the lower bound of their held-out losses. With early
+   termination (`race`) the folds of largest loss at the full fit come first, else the order is unchanged and the bound
+   is 0. */
 static double line_up(engine *e, bool race, bool exact) {
     const size_t folds = (size_t)e->task->folds;
     double total = 0.0;
@@ -323,7 +324,7 @@ static double line_up(engine *e, bool race, bool exact) {
 
 /* ------------------------------------------------------------------ settings */
 
-/* Round after round, until Python has no more to correct. */
+/* Solve the folds in rounds until Python has no further corrections. */
 static int solve_rounds(engine *e, size_t setting) {
     const core_fold_task *task = e->task;
     const size_t folds = (size_t)task->folds, first = setting * folds;
@@ -370,7 +371,7 @@ static int solve_setting(engine *e, size_t setting) {
     return CORE_DONE;
 }
 
-/* The gaps at fold_w and fold_u as they are. */
+/* The gaps at the given fold_w and fold_u. */
 static int price_setting(engine *e, size_t setting) {
     const core_fold_task *task = e->task;
     load_setting(e, setting);
@@ -405,7 +406,7 @@ static int each_setting(const core_fold_task *task, int64_t first, int64_t last,
     return code;
 }
 
-/* The folds of the settings first ≤ s < last. */
+/* Solve the folds of the settings first ≤ s < last. */
 int core_folds(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop) {
     return each_setting(task, first, last, stop, fixed_rows(task), solve_setting);
 }

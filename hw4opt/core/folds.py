@@ -25,10 +25,10 @@ Correct = Callable[[Array, Array, Array], NDArray[np.bool_]]
 
 
 class Race(NamedTuple):
-    """A setting is given up, its other folds not solved, once its held-out losses must add up to more than a limit.
+    """Early termination: a setting is abandoned once a lower bound of its held-out losses exceeds a limit.
 
-    limit (S,)        infinite: it is not given up
-    scored (rows,)    1 where the f of a row that leaves, at least 0, is a part of the held-out loss, else 0
+    limit (S,)        infinite: never abandoned
+    scored (rows,)    1 if f ≥ 0 of a row that leaves is part of the held-out loss, else 0
     """
 
     limit: Array
@@ -37,22 +37,22 @@ class Race(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FoldTable:
-    """S settings over M rows, the first `rows` of which all data have, and folds that rows leave and appear in:
+    """S settings over M rows, of which the first `rows` are those of all data, and folds that rows leave and enter:
 
         minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),   f_i*(u) = ½ q u² + t u on low ≤ u ≤ high
 
-    a (M, r), unit (M,)         A, and the unit of each row's z, where fitted values have 1
-    q, t, low, high (S, M)      bounds may be infinite; low = high = 0: the row takes no part
-    penalty, w_scale (S, r)     p, and the size of w in columns without penalty
+    a (M, r), unit (M,)         A, and the unit of each row's z; 1 for fitted values
+    q, t, low, high (S, M)      bounds may be infinite; low = high = 0: the row is absent
+    penalty, w_scale (S, r)     p, and typical |w| of unpenalised columns
     z_scale, u_scale (S,)       typical |z| and |u| of the loss
-    gap_scale (S,)              what gaps are relative to
-    w (S, r), u (S, rows)       the full fits, nearly
-    leave, enter                the rows that leave each fold, and that appear in it: where those of a fold begin,
-                                (F + 1,), and all of them
-    values                      how many rows, the first ones, are fitted values
-    race                        which settings are given up, None: none
-    correct                     of each setting, whose folds are solved round by round: the last row, f(z) = z, has in
-                                each fold an a of its own, which is 0 in the first round; None: there is one round
+    gap_scale (S,)              gap_scale (form/gap_scale.py)
+    w (S, r), u (S, rows)       nearly optimal full fits
+    leave, enter                the rows that leave and enter each fold: start of each fold in the list (F + 1,), and
+                                the concatenated lists
+    values                      the number of first rows that are fitted values
+    race                        early termination of settings; None: none
+    correct                     for each setting, the correction between rounds: the last row, f(z) = z, has an a of
+                                its own in each fold, 0 in the first round; None: one round
     """
 
     rows: int
@@ -85,15 +85,15 @@ class FoldTable:
 
     @property
     def work(self) -> float:
-        """Floating-point operations, about."""
+        """Approximate floating-point operations."""
         r, size = self.penalty.shape[1], self.rows
         return self.settings * (size * r * r + self.folds * (2.0 + EVENTS_GUESSED) * (2 * size * r + 4 * r * r))
 
 
 class FoldPoints(NamedTuple):
-    """What the core gives back: w (S, F, r) and, if asked, u (S, F, M); relative gaps, infinite where there is no
-    answer, and changes of state along the paths (S, F); how many rows of the full fits are not where their states ask,
-    -1: no answer (S,); and what the held-out losses of a setting in a race add up to at least (S,)."""
+    """Results of the core: w (S, F, r) and, if requested, u (S, F, M); relative gaps, infinite without a solution, and
+    changes of state along the paths (S, F); rows of the full fits that violate their states, -1 without a solution
+    (S,); and lower bounds of the held-out losses with early termination (S,)."""
 
     w: Array
     u: Array | None
@@ -104,7 +104,7 @@ class FoldPoints(NamedTuple):
 
 
 def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
-    """Every fold of every setting of every table, on threads."""
+    """Solve every fold of every setting of every table, in threads."""
     tasks = [_Task.of(table) for table in tables]
     found = [task.answer(duals) for task in tasks]
     for task, table, points in zip(tasks, tables, found, strict=True):
@@ -143,7 +143,7 @@ Corrector = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 
 
 class _Task(ctypes.Structure):
-    """core_fold_task; it keeps the arrays alive whose addresses it holds."""
+    """core_fold_task of folds.h; it keeps its arrays alive."""
 
     kept: list[Pointer]
     failures: Sequence[BaseException] = ()
@@ -177,7 +177,7 @@ class _Task(ctypes.Structure):
         return task
 
     def put(self, **pointers: Pointer) -> None:
-        """Fields from arrays."""
+        """Set fields to arrays."""
         for name, pointer in pointers.items():
             setattr(self, name, pointer.value)
             self.kept.append(pointer)
@@ -197,7 +197,7 @@ class _Task(ctypes.Structure):
         return array
 
     def answer(self, duals: bool) -> FoldPoints:
-        """New arrays for all that C writes."""
+        """New arrays for all results of C."""
         shape = (self.settings, self.folds)
         w = self.new("fold_w", (*shape, self.rank))
         u = self.new("fold_u", (*shape, self.rows + self.extra)) if duals else None
@@ -206,7 +206,7 @@ class _Task(ctypes.Structure):
         return FoldPoints(w, u, gap, events, wrong, self.new("bound", shape[:1]))
 
     def correct_by(self, correct: Sequence[Correct], points: FoldPoints) -> None:
-        """Call it after every round; what it raises ends the core's work."""
+        """Call `correct` after every round; its exception stops the core and is raised."""
         force, again = self.new("force", points.w.shape), self.new("again", points.gap.shape, np.uint8)
         failures: list[BaseException] = []
 

@@ -1,51 +1,52 @@
 /* Mehrotra's predictor-corrector on the box dual, one problem at a time.
 
-   With slack duals s ≥ 0 of both bounds and the distances d = u - low and high - u to them,
+   With multipliers s ≥ 0 of both bounds and the distances d_low = u - low and d_high = high - u,
 
        P w + Aᵀu = 0,     A w - t = q u + s_high - s_low,     s d = τ.
 
-   Eliminating s and u of the bounded rows leaves one (r, r) system a step, (H₀ + Aᵀ W A) dw = …, W = 1/(q + Σ s/d), H₀
-   from the rows without bounds. Blocks are visited in three passes: residuals and H; the affine direction and the
-   corrector's right side; the step. (Mehrotra 1992; Gertz and Wright 2003.) */
+   Elimination of s and u of the bounded rows leaves an (r, r) system per step, (H₀ + Aᵀ W A) dw = …, W = 1/(q + Σ s/d),
+   with H₀ from the rows without bounds. A step takes three passes over the blocks: residuals and H; the affine
+   direction and the right-hand side of the corrector; the combined direction. (Mehrotra 1992; Gertz, Wright 2003.) */
 
 #include "arena.h"
 #include "polish.h"
 
-static const double SAFE_CENTERING = 0.2;   /* of a step after one that was no gain */
-static const double BOUNDARY_SHARE = 0.999; /* of the way to the boundary that a step goes */
-static const double POLISH_GAP_OF_BOXES = 1e-2; /* relative gap at which the active set is tried where rows have two
-                                                   bounds and there is one w; many are left at their centre */
-static const double POLISH_GAP_OF_CONSTRAINTS = 1e-7; /* … and elsewhere */
-static const double POLISH_AGAIN = 1e-5; /* share of that gap at which it is tried once more */
-static const double NEGLIGIBLE_GAP = 1e-16; /* of the least that a gap can be relative to: done, whatever the scale */
-static const double GAP_SCALE_FROM = 1e-6;  /* … and from which on the gap is judged by what the fit explains */
-static const double LARGEST_WEIGHT = 1e14;  /* of W, in units of the rest of H */
-static const double GAP_OF_LEAST_SQUARES = 4.0, GAP_OF_WARM_START = 3e-2; /* relative gaps that starts are centred at */
-static const double FAR_ROUNDING = 1e4; /* typical targets: from there on a row's rounding hides what others lack */
-static const double FAR_TARGET = 10.0;  /* typical targets: a row of a bounded slope pulls no more than one there */
-static const double NEAR_BOUND = 1e-6;  /* of a bound: a distance to it that tells u better than u itself */
-static const double LEAST_DISTANCE = 1e-14; /* share of the way to a bound that a start keeps from it */
-static const double SLACK_SHARE = 0.3; /* of the mean residual: the slack of a row that starts between far bounds */
-static const double CONSTRAINT_DISTANCE = 0.3; /* units that a start keeps from a constraint */
-static const double DUAL_REACH = 10.0; /* typical duals: beyond it no loss could ask for more */
+static const double SAFE_CENTERING = 0.2;   /* centering parameter of a step after one without progress */
+static const double BOUNDARY_SHARE = 0.999; /* fraction of the step to the boundary */
+static const double POLISH_GAP_OF_BOXES = 1e-2; /* relative gap at which polishing is first tried if all bounded rows
+                                                   have two bounds and w is unique (every column is penalised); else
+                                                   the analytic centre of several w would be lost */
+static const double POLISH_GAP_OF_CONSTRAINTS = 1e-7; /* … and otherwise */
+static const double POLISH_AGAIN = 1e-5; /* factor on the relative gap at which polishing is tried again */
+static const double NEGLIGIBLE_GAP = 1e-16; /* gap, relative to the smallest gap_scale, at which the scale is moot */
+static const double GAP_SCALE_FROM = 1e-6;  /* gap, relative to the dual objective, below which gap_scale is computed */
+static const double LARGEST_WEIGHT = 1e14;  /* bound of W, relative to the rest of H */
+static const double GAP_OF_LEAST_SQUARES = 4.0, GAP_OF_WARM_START = 3e-2; /* relative gaps of starting points */
+static const double FAR_ROUNDING = 1e4; /* |t|, in typical targets, above which a row's rounding is subtracted */
+static const double FAR_TARGET = 10.0;  /* |t|, in typical targets, above which least squares down-weights rows */
+static const double NEAR_BOUND = 1e-6;  /* relative distance of u to a bound below which u is computed from d */
+static const double LEAST_DISTANCE = 1e-14; /* smallest relative distance of a starting u from a bound */
+static const double SLACK_SHARE = 0.3; /* initial s of a row between far bounds, relative to the mean residual */
+static const double CONSTRAINT_DISTANCE = 0.3; /* smallest initial distance from a constraint, in typical z */
+static const double DUAL_REACH = 10.0; /* upper estimate of the loss's duals, in typical duals */
 enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, POLISH_PATIENCE = 3, CENTERING_STEPS = 3 };
 
 typedef struct {
     double tol;
     int64_t max_iterations;
-    double end; /* seconds since the epoch (C's TIME_UTC) at which every problem stops; infinite: never */
-    const double *start_w, *start_u; /* (b, r) and (b, M), or NULL: where to begin; polished first where that may do */
-    const double *aim; /* (b), or NULL: nothing but polish the start, until its gap is well below */
+    double end; /* deadline, seconds since the epoch (C's TIME_UTC); infinite: none */
+    const double *start_w, *start_u; /* starting points (b, r), (b, M), or NULL; polished first if that may suffice */
+    const double *aim; /* (b), or NULL: only polish the starting point until its gap is well below aim */
 } core_options;
 
 typedef struct {
     double *w, *u, *interior; /* (b, r), (b, M), (b, r) */
-    double *gap;              /* (b) as the solver counts it */
+    double *gap;              /* (b) the solver's duality gap */
     int64_t *iterations;      /* (b) */
-    int64_t *solved;          /* (b) 1 where the gap is small enough */
+    int64_t *solved;          /* (b) 1 if the gap is within the tolerance */
 } core_answer;
 
-/* Where the interior point stands; row arrays by padded row. Polishing uses what every step makes anew. */
+/* The state of the interior point method; row arrays are padded. Polishing reuses arrays that each step overwrites. */
 typedef struct {
     table rows;
     polish_space space;
@@ -53,7 +54,7 @@ typedef struct {
     double *k, *weight, *z, *du, *ds_low, *ds_high;
     double *w, *right, *residual, *direction, *center, *second;
     double complementarity, gap, scale;
-    double least_squares_weight, target, correction, length, least_total, exact_share; /* what passes are given */
+    double least_squares_weight, target, correction, length, least_total, exact_share; /* arguments of passes */
     newton_system system;
     point best, spare;
     void *arrays;
@@ -94,7 +95,7 @@ static void solver_close(solver *own) {
     table_close(&own->rows);
 }
 
-/* Whether every function is smallest at w = 0, u = 0. */
+/* Whether w = 0, u = 0 is optimal. */
 static bool perfect_at_zero(const table *rows) {
     for (size_t i = 0; i < rows->size; i++) {
         if (smaller(larger(0.0, rows->low[i]), rows->high[i]) != 0.0) return false;
@@ -103,7 +104,7 @@ static bool perfect_at_zero(const table *rows) {
     return true;
 }
 
-/* ---- where to begin ---- */
+/* ---- starting point ---- */
 
 static void least_squares_block(void *data, row_group *group, row_block *block) {
     const solver *own = data;
@@ -121,8 +122,8 @@ static void least_squares_block(void *data, row_group *group, row_block *block) 
     add_rows(pull, a, block->size, rows->ld, group->one, rows->ld);
 }
 
-/* w of the ridge and the loss's targets alone, every residual squared; those far out weigh less, so that none pulls more
-   than a few. */
+/* w = ridge regression on the loss's targets; far targets are down-weighted, so that none has more influence than one
+   at FAR_TARGET. */
 static void least_squares(solver *own) {
     table *rows = &own->rows;
     own->least_squares_weight = rows->u_scale / rows->z_scale;
@@ -133,7 +134,7 @@ static void least_squares(solver *own) {
     solve_system(&own->system, own->w);
 }
 
-/* A dual strictly inside its bounds near the slope at w = 0, of the size that a loss could ask for. */
+/* A dual strictly inside its bounds near the slope at w = 0, at most of size `reach` from a single bound. */
 static double dual_inside(const table *rows, size_t i, double reach) {
     const double low = rows->low[i], high = rows->high[i];
     const double slope = row_slope(-rows->t[i], rows->q[i], low, high);
@@ -145,8 +146,8 @@ static double dual_inside(const table *rows, size_t i, double reach) {
     return isfinite(slope) && sign * (inner - slope) >= 0.0 ? slope : inner;
 }
 
-/* A row with one bound: s d = τ at no less than a share of the row's unit from the constraint; a z outside it stays a
-   residual. */
+/* A row with one bound: s d = τ, with s at least CONSTRAINT_DISTANCE units; if z violates the constraint, a primal
+   residual remains. */
 static void center_constraint(solver *own, size_t i, double target, double unit) {
     const table *rows = &own->rows;
     const bool high = has_high(rows, i);
@@ -158,7 +159,7 @@ static void center_constraint(solver *own, size_t i, double target, double unit)
     own->u[i] = bound - sign * target / s;
 }
 
-/* A row with two bounds: v = q u + τ/(high - u) - τ/(u - low) up to rounding, and s = τ/d. */
+/* A row with two bounds: u solves v = q u + τ/(high - u) - τ/(u - low) up to rounding; s = τ/d. */
 static void center_box(solver *own, size_t i, double target) {
     const table *rows = &own->rows;
     const double q = rows->q[i], middle = 0.5 * (rows->high[i] + rows->low[i]), half = 0.5 * (rows->high[i] - rows->low[i]);
@@ -177,7 +178,7 @@ static void center_box(solver *own, size_t i, double target) {
     own->d_high[i] = half * (1.0 - t), own->d_low[i] = half * (1.0 + t);
 }
 
-/* A row whose bounds are far beyond any dual that the loss could ask for: in the middle, slacks that cover its residual. */
+/* A row whose bounds exceed all plausible duals of the loss: u well inside, and s that covers the residual. */
 static void start_inside(solver *own, size_t i, double reach, double least) {
     const table *rows = &own->rows;
     const double inside = 0.1 * smaller(rows->high[i] - rows->low[i], reach);
@@ -188,7 +189,7 @@ static void start_inside(solver *own, size_t i, double reach, double least) {
     own->d_high[i] = rows->high[i] - u, own->d_low[i] = u - rows->low[i];
 }
 
-/* The mean |residual| of a block's rows whose bounds are far out, at u = the middle; negative where there are none. */
+/* The mean |residual| of a block's rows with far bounds at the u of start_inside; negative if there are none. */
 static double mean_far_residual(const solver *own, const row_block *block, double ratio_reach) {
     const table *rows = &own->rows;
     double total = 0.0;
@@ -202,7 +203,7 @@ static double mean_far_residual(const solver *own, const row_block *block, doubl
     return count ? total / (double)count : -1.0;
 }
 
-/* Every row at its point on the central path of `target`. */
+/* Set every row to its point on the central path for τ = target. */
 static void center_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
@@ -222,7 +223,7 @@ static void center_block(void *data, row_group *group, row_block *block) {
     }
 }
 
-/* What the rows add to the dual objective at a first guess of u. */
+/* The rows' contribution to the dual objective at an initial estimate of u. */
 static void begin_block(void *data, row_group *group, row_block *block) {
     const solver *own = data;
     const table *rows = &own->rows;
@@ -236,7 +237,7 @@ static void begin_block(void *data, row_group *group, row_block *block) {
     }
 }
 
-/* Centred at a first guess of w: a warm start where all duals have two bounds, else least squares. */
+/* A central starting point at an initial w: the warm start if all bounded rows have two bounds, else least squares. */
 static void begin(solver *own, const double *warm) {
     table *rows = &own->rows;
     const bool from_warm = warm && rows->two_sided;
@@ -259,7 +260,7 @@ static void begin(solver *own, const double *warm) {
 
 /* ---- one step ---- */
 
-/* The rows that can move, and those of them with an upper and with a lower bound. */
+/* Masks of the open rows, and of those with an upper and with a lower bound. */
 typedef struct {
     mask open, high, low;
 } row_masks;
@@ -272,7 +273,7 @@ static inline row_masks masks_at(const table *rows, size_t i) {
 
 static inline vec where(mask there, vec x) { return (vec)(there & (mask)x); }
 
-/* A step of own->length; residuals and weights there. */
+/* Take a step of own->length; residuals and weights at the new point. */
 static void evaluate_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
@@ -305,8 +306,8 @@ static void evaluate_block(void *data, row_group *group, row_block *block) {
     group->sums[0] += sum_of(complementarity), group->sums[1] += sum_of(residual_cost), group->sums[2] += sum_of(dual);
 }
 
-/* The step, residuals, H, the affine right side, and the gap that complementarity and residuals leave; gives the size
-   of the dual objective. */
+/* Take the step; residuals, H, the affine right-hand side, and the gap from complementarity and residuals. Returns the
+   absolute value of the dual objective. */
 static double evaluate(solver *own) {
     table *rows = &own->rows;
     const double energy = quadratic_pull(rows, own->w, own->residual);
@@ -318,15 +319,15 @@ static double evaluate(solver *own) {
     return fabs(energy - rows->c0 + sums[2]);
 }
 
-/* What a gap at w is relative to at the end: what the fit explains, no more than the dual objective. */
+/* The scale of the gap at the end: gap_scale, but at most the dual objective. */
 static double final_scale(solver *own, const double *w, double gap, double dual) {
     table *rows = &own->rows;
-    const bool known = w == own->w && !rows->curved; /* z, from the evaluation */
+    const bool known = w == own->w && !rows->curved; /* evaluate() has computed z of all rows */
     if (!known && !rows->form->given_gap_scale) table_forward(rows, w, own->z, false);
     return smaller(dual, gap_scale(rows, w, own->z, gap));
 }
 
-/* … and on the way: the size of the dual objective far from the end. */
+/* The scale of the gap during the iteration: the dual objective as long as the gap is large. */
 static double scale_of(solver *own, double dual) {
     const core_form *form = own->rows.form;
     if (own->gap > GAP_SCALE_FROM * dual) return dual;
@@ -334,8 +335,8 @@ static double scale_of(solver *own, double dual) {
     return final_scale(own, own->w, own->gap, dual);
 }
 
-/* The affine direction; the steepest approach to a bound; Σ ds dd of the corrector, and AᵀW of its centring and
-   second-order terms. */
+/* The affine direction; the largest relative decrease of an s or d; Σ ds dd for the corrector, and AᵀW times its
+   centering and second-order terms. */
 static void affine_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
@@ -352,7 +353,7 @@ static void affine_block(void *data, row_group *group, row_block *block) {
         const vec s_high = load(own->s_high + i), s_low = load(own->s_low + i);
         const vec up = du * to_high, down = -du * to_low;
         const vec high = du * s_high * (1.0 - up), low = -du * s_low * (1.0 - down);
-        const vec top = larger_of(up, where(is.high, 1.0 - up)); /* s falls by 1 - its own distance's approach */
+        const vec top = larger_of(up, where(is.high, 1.0 - up)); /* relative decreases of d and s add up to 1 */
         const vec bottom = larger_of(down, where(is.low, 1.0 - down));
         store(own->du + i, du);
         cross += high + low;
@@ -365,7 +366,7 @@ static void affine_block(void *data, row_group *group, row_block *block) {
     group->largest = larger(group->largest, largest_of(steepest)), group->sums[0] += sum_of(cross);
 }
 
-/* The combined direction, and its steepest approach to a bound. */
+/* The combined direction, and its largest relative decrease of an s or d. */
 static void combined_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
@@ -391,8 +392,8 @@ static void combined_block(void *data, row_group *group, row_block *block) {
     group->largest = larger(group->largest, largest_of(steepest));
 }
 
-/* Predictor, centring by its success, corrector, and the step to near the boundary. Where the last step was no gain
-   (`slow`), a plain well-centred one breaks the cycle that the correction can fall into. */
+/* Predictor, centering parameter, corrector, and step length. If the last step made no progress (`slow`), a
+   well-centered step without correction breaks the cycle that the corrector can cause. */
 static void step(solver *own, bool slow) {
     table *rows = &own->rows;
     const size_t r = rows->r;
@@ -407,7 +408,7 @@ static void step(solver *own, bool slow) {
         const double after = larger((1.0 - length) * own->complementarity + length * length * cross, 0.0);
         const double ratio = after / larger(own->complementarity, 1e-300);
         const double infeasibility = larger(own->gap - own->complementarity, 0.0);
-        /* complementarity must not run ahead of residuals */
+        /* keep complementarity from decreasing much faster than the residuals */
         const bool ahead = infeasibility > 2.0 * own->complementarity && own->gap < own->scale;
         const double share = slow ? SAFE_CENTERING : ratio * ratio * ratio;
         own->target = (ahead ? SAFE_CENTERING * infeasibility : share * own->complementarity) / (double)rows->bounds;
@@ -422,8 +423,8 @@ static void step(solver *own, bool slow) {
 
 /* ---- one problem ---- */
 
-/* Where it stands, its gap not known where violated constraints count as in polishing: near a bound, the distance has
-   digits that u has not. */
+/* The current point; its gap is NAN if there are constraints, since polishing counts violations differently. Near a
+   bound u is computed from d, which has more significant digits. */
 static void take_point(solver *own, point *out) {
     const table *rows = &own->rows;
     memcpy(out->w, own->w, rows->ld * sizeof(double));
@@ -443,14 +444,14 @@ static void keep_better(solver *own, const point *found, double *interior) {
     memcpy(interior, own->w, own->rows.r * sizeof(double));
 }
 
-/* Polish the spare point and keep it if it is better; whether its gap is small enough for what it itself explains. */
+/* Polish the spare point and keep it if it is better; returns whether its gap is within tolerance by its own scale. */
 static bool polish_spare(solver *own, double scale, double half_tol, double dual, double *interior) {
     if (own->rows.bounds) polish(&own->space, &own->spare, half_tol * scale, POLISH_ROUNDS, POLISH_PATIENCE);
     keep_better(own, &own->spare, interior);
     return own->spare.gap <= half_tol * final_scale(own, own->spare.w, own->spare.gap, dual);
 }
 
-/* The given start, and z there; its duals those that w asks for where none are given. */
+/* The given starting point, and z there; without given duals u = f'(z). */
 static void read_start(solver *own, const core_options *options, point *out) {
     table *rows = &own->rows;
     const size_t r = rows->r, problem = rows->problem;
@@ -466,18 +467,18 @@ static void read_start(solver *own, const core_options *options, point *out) {
         }
 }
 
-/* A warm start, polished; whether that is enough. */
+/* Polish the warm start; returns whether that suffices. */
 static bool solved_by_start(solver *own, const core_options *options, double *interior) {
     read_start(own, options, &own->spare);
     memcpy(own->w, own->spare.w, own->rows.ld * sizeof(double));
     return polish_spare(own, gap_scale(&own->rows, own->w, own->z, 0.0), 0.5 * options->tol, INFINITY, interior);
 }
 
-/* Steps until the gap is small enough, polished on the way and at the end; gives how many. */
+/* Iterate until the gap is within tolerance, with polishing; returns the number of steps. */
 static int64_t iterate(solver *own, const core_options *options, double *interior, bool *solved) {
     double best = INFINITY;
     double next_polish = own->rows.two_sided && own->rows.penalized ? POLISH_GAP_OF_BOXES : POLISH_GAP_OF_CONSTRAINTS;
-    bool near = false; /* … that the best is near the end */
+    bool near = false; /* whether the best gap is near the tolerance */
     int stalled = 0;
     *solved = false;
     for (int64_t iteration = 0;; iteration++) {
@@ -489,14 +490,14 @@ static int64_t iterate(solver *own, const core_options *options, double *interio
         const double relative = own->gap / own->scale;
         const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && near) ||
                           (stalled >= STALLED_STEPS && best <= POLISH_GAP_OF_CONSTRAINTS * own->scale);
-        const bool good = relative <= 0.5 * options->tol; /* half: the certificate counts the gap its own way */
+        const bool good = relative <= 0.5 * options->tol; /* half, since the certificate computes the gap differently */
         const bool last = iteration >= options->max_iterations || table_stopped(&own->rows);
         const bool try_now = better && relative <= next_polish && own->rows.bounds;
         if ((try_now || good || last || lost) && (isfinite(relative) || last)) {
             const double scale = final_scale(own, own->w, own->gap, dual);
             next_polish = POLISH_AGAIN * relative;
             take_point(own, &own->spare);
-            /* rows with one bound are to be met to rounding, which a few more steps do where polishing does not */
+            /* constraints must hold to rounding: if polishing does not achieve that, a few more steps do */
             const bool enough = own->rows.two_sided || last || lost || !better;
             *solved = polish_spare(own, scale, 0.5 * options->tol, dual, interior) || (good && enough);
         } else if (better && relative <= POLISH_GAP_OF_CONSTRAINTS && own->gap < own->best.gap) {
@@ -509,7 +510,7 @@ static int64_t iterate(solver *own, const core_options *options, double *interio
     }
 }
 
-/* The best duals in the table's order, (b, M); rows of blocks without bounds have the slope at the best w. */
+/* The best duals in the order of the table, (b, M); for blocks without bounds u = f'(z) at the best w. */
 static void write_duals(solver *own, size_t problem, double *out) {
     table *rows = &own->rows;
     table_forward(rows, own->best.w, own->z, false);
@@ -552,7 +553,7 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     write_duals(own, problem, answer->u);
 }
 
-/* Problems low … high of the batch; `team` (or NULL) helps with each of them. */
+/* Solve problems low ≤ problem < high of the batch, with the threads of `team` (or NULL) on each. */
 CORE_API int core_interior(const core_form *form, const core_options *options, core_answer *answer, core_team *team,
                            int64_t low, int64_t high, stop_flag stop) {
     solver own;

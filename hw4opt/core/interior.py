@@ -1,4 +1,5 @@
-"""The interior point and polishing of the core: flat arrays in, flat arrays out (interior.c, polish.c, rows.h)."""
+"""The interior point method and polishing of the core: flat arrays in, flat arrays out (interior.c, polish.c,
+rows.h)."""
 
 from __future__ import annotations
 
@@ -29,9 +30,10 @@ TakeBlock = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)
 
 @dataclass(frozen=True)
 class MapRows:
-    """Row j is Σ_c coef[j, c]·base[index[j, c]], or of base rows first + j, first + j + 1, …; coef None: width 1, ones.
+    """Row j is Σ_c coef[j, c]·base[index[j, c]], with index[j, c] = first + j + c if index is None; coef None: all 1,
+    width 1.
 
-    index (count, width) int64; coef (count, width), of any stride between rows.
+    index (count, width) int64; coef (count, width) with any stride between rows.
     """
 
     count: int
@@ -50,10 +52,10 @@ class RowTable:
     base (N, r) and maps make A (M, r); penalty (b, r) p; q, t, low, high (b, M), bounds may be infinite.
 
     length (M,)                 typical length of the rows of A
-    w_scale, proximal (b, r)    of columns without penalty: the size of w, and the curvature that Newton steps lend them
+    w_scale, proximal (b, r)    for unpenalised columns: typical |w|, and the curvature that Newton steps add
     z_scale, u_scale (b,)       typical |z| and |u| of the loss; loss_length its rows' typical length
-    gap_scale (b,)              what gaps are relative to; None: computed from share, lost (b, n), charged, least (b,)
-                                of the loss's n rows, which are the first ones, once for each of its functions
+    gap_scale (b,)              None: computed from share, lost (b, n), charged, least (b,) of the loss's n rows; the
+                                loss has the first n rows for each of its functions
     """
 
     base: Array
@@ -83,14 +85,14 @@ class RowTable:
 
     @property
     def work(self) -> float:
-        """Floating-point operations of one step of all problems, about."""
+        """Approximate floating-point operations of one step of all problems."""
         size, r = self.q.shape[1], self.penalty.shape[1]
         return self.batch * (size * r * (r + 8.0) + r**3 / 3.0 + 100.0 * size)
 
 
 class SolvedPoints(NamedTuple):
-    """What the core gives back: w (b, r), u (b, M), points inside the constraints (b, r), gaps, steps, 1 where
-    solved, else 0 (b,)."""
+    """Results of the core: w (b, r), u (b, M), strictly feasible points (b, r), and gaps, steps, and 1 if solved, else
+    0 (b,)."""
 
     w: Array
     u: Array
@@ -108,9 +110,10 @@ def interior(
     w: Array | None = None,
     u: Array | None = None,
 ) -> SolvedPoints:
-    """Every problem by the interior point, in at most so many steps, until its relative gap is below half of `tol`.
+    """Solve every problem by the interior point method, in at most `steps` steps, to a relative gap of half of
+    `tol`.
 
-    It starts at w (b, r) if that helps, and with u (b, M), too, polishes that point first.
+    It may start from w (b, r); if u (b, M) is given too, that point is polished first.
     """
     form, options, points = _Form.of(table), _Options(tol, steps, time.time() + time_limit), _new_points(table)
     found, blocks = _Answer.of(points), _Blocks(zeros_in_files())
@@ -128,8 +131,8 @@ def interior(
 
 
 def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> SolvedPoints:
-    """SolvedPoints (w, u) polished until their gaps are well below `aim` (b,), in at most so many steps; no worse than
-    before."""
+    """The points (w, u), polished until their gaps are well below `aim` (b,), in at most `steps` steps; never worse
+    than before."""
     form, options, points = _Form.of(table), _Options(0.0, steps, math.inf), _new_points(table)
     found = _Answer.of(points)
     options.begin(table, w, u)
@@ -143,8 +146,8 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Solve
 
 
 class _Blocks:
-    """The blocks that C asks `make` for, each of so many doubles, kept as long as this is; without `make` C has its
-    own."""
+    """Memory blocks for C, each an array of doubles from `make`, kept alive by this object; without `make` C allocates
+    its own."""
 
     def __init__(self, make: Callable[[int], Array] | None) -> None:
         self.make, self.kept, self.error = make, list[Array](), None
@@ -253,7 +256,7 @@ class _Answer(Struct):
 
     @classmethod
     def of(cls, points: SolvedPoints) -> _Answer:
-        """What C writes into."""
+        """Arrays for the results of C."""
         found, (w, u, interior, gap, steps, solved) = cls(), points
         found.put(w.shape, w=w, interior=interior)
         found.put(u.shape, u=u)

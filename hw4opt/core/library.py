@@ -1,4 +1,4 @@
-"""The library that is loaded: the one for AVX2 and FMA where the machine has them, else the baseline."""
+"""Loading of the compiled library: the one for AVX2 and FMA if the machine has them, else the baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LANES = {"baseline": 2, "avx2": 4}
 
 @cache
 def library() -> ctypes.CDLL:
-    """The compiled core, loaded once; built first where its sources are newer, as in a checkout that is edited."""
+    """The compiled core, loaded once; built first if its sources have changed, as in an edited checkout."""
     asked = os.environ.get(VARIABLE, "")
     if asked in ("", *LANES):
         return _of_this_machine(asked)
@@ -37,12 +37,12 @@ def library() -> ctypes.CDLL:
 
 
 def lanes() -> int:
-    """Doubles in a vector of the loaded library: 4 with AVX2, else 2."""
+    """The number of doubles per SIMD vector of the loaded library: 4 with AVX2, else 2."""
     return int(library().core_lanes())
 
 
 def function(name: str, *arguments: Any) -> Callable[..., int]:
-    """A function of the core that gives an int, with the ctypes types of its arguments.
+    """A function of the core that returns an int, with the ctypes types of its arguments.
 
     `Pointer` stands for an array (`NULL` for none), `Stop` for the flag.
     """

@@ -2,7 +2,7 @@
 
 static inline size_t at_most_pad(size_t count) { return count < PAD ? count : PAD; }
 
-/* h[p, ·] += sign Σ_i left[i, p] right[i, ·] for p < PAD and `width` vectors, the rows of left `step` apart. */
+/* h[p, ·] += sign Σ_i left[i, p] right[i, ·] for p < PAD and `width` vectors; left has stride `step`. */
 __attribute__((always_inline)) static inline void add_tile(size_t width, const double *left, size_t step,
                                                            const double *right, size_t count, size_t ld, double sign,
                                                            double *h) {
@@ -27,7 +27,7 @@ __attribute__((always_inline)) static inline void add_tile(size_t width, const d
         }
 }
 
-/* The same for `size` columns. */
+/* add_tile for `size` columns. */
 static inline void add_tiles(const double *left, size_t step, const double *right, size_t count, size_t ld, double sign,
                              double *h, size_t size) {
     for (size_t j = 0, width; j < size; j += width * LANES) {
@@ -54,7 +54,7 @@ size_t cholesky(double *h, size_t r, size_t ld, const double *floor) {
         double *one = h + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
         double u[PAD][PAD] = {0}, inverse[PAD] = {0};
         add_tiles(h + k, ld, h + k, k, ld, -1.0, one + k, ld - k);
-        for (size_t i = 0; i < at_most_pad(r - k); i++) { /* the square on the diagonal */
+        for (size_t i = 0; i < at_most_pad(r - k); i++) { /* the diagonal block */
             double *row = one + i * ld + k;
             for (size_t j = i; j < PAD; j++) u[i][j] = row[j];
             for (size_t p = 0; p < i; p++)
@@ -65,7 +65,7 @@ size_t cholesky(double *h, size_t r, size_t ld, const double *floor) {
             for (size_t j = i; j < PAD; j++) row[j] = u[i][j] *= inverse[i];
             row[i] = root;
         }
-        for (size_t j = k + PAD; j < ld; j += LANES) { /* and what stands beside it */
+        for (size_t j = k + PAD; j < ld; j += LANES) { /* the blocks to its right */
             const vec a = splat(inverse[0]) * load(one + j);
             const vec b = splat(inverse[1]) * (load(two + j) - splat(u[0][1]) * a);
             const vec c = splat(inverse[2]) * (load(three + j) - splat(u[0][2]) * a - splat(u[1][2]) * b);

@@ -1,7 +1,7 @@
-/* Small dense algebra on vectors of LANES doubles; the compiler maps them to what the machine has.
+/* Dense linear algebra for small matrices on vectors of LANES doubles, which the compiler maps to SIMD instructions.
 
-   Matrices are kept by rows with leading dimension ld, a multiple of PAD, padded with zeros. Of symmetric ones only the
-   upper triangle is read, and below it may be rubbish. */
+   Matrices are stored by rows with leading dimension ld, a multiple of PAD, padded with zeros. Only the upper triangle
+   of symmetric matrices is read; entries below it are undefined. */
 
 #ifndef HW4OPT_LINALG_H
 #define HW4OPT_LINALG_H
@@ -13,7 +13,7 @@
 #ifndef LANES
 #define LANES 2
 #endif
-#define PAD 4 /* the same for every LANES: a multiple of each */
+#define PAD 4 /* a common multiple of all values of LANES */
 
 typedef double vec __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 typedef long long mask __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
@@ -24,7 +24,7 @@ typedef long long mask __attribute__((vector_size(8 * LANES), aligned(8), may_al
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (mask){__VA_ARGS__})
 #endif
 
-/* The first where the two are not ordered: one instruction, where fmax and fmin are calls. */
+/* max and min; x if either is NaN. One instruction, whereas fmax and fmin are function calls. */
 static inline double larger(double x, double y) { return y > x ? y : x; }
 static inline double smaller(double x, double y) { return y < x ? y : x; }
 
@@ -43,7 +43,7 @@ static inline double sum_of(vec v) {
     return total;
 }
 
-/* The sums of four vectors. */
+/* The sums of the entries of four vectors. */
 static inline void put_sums(double *out, vec a, vec b, vec c, vec d) {
 #if LANES == 4
     const vec ab = SHUFFLE(a, b, 0, 4, 2, 6) + SHUFFLE(a, b, 1, 5, 3, 7);
@@ -60,7 +60,7 @@ static inline double largest_of(vec v) {
     return found;
 }
 
-/* xᵀy over `size` entries, a multiple of PAD. */
+/* xᵀy for `size` entries, a multiple of PAD. */
 static inline double dot(const double *x, const double *y, size_t size) {
     vec first = splat(0.0), second = splat(0.0);
     size_t i = 0;
@@ -72,18 +72,18 @@ static inline double dot(const double *x, const double *y, size_t size) {
     return sum_of(first + second);
 }
 
-/* x *= a over `size` entries, a multiple of PAD. */
+/* x *= a for `size` entries, a multiple of PAD. */
 static inline void scale(double a, double *x, size_t size) {
     for (size_t i = 0; i < size; i += LANES) store(x + i, splat(a) * load(x + i));
 }
 
-/* y += a x over `size` entries, a multiple of PAD. */
+/* y += a x for `size` entries, a multiple of PAD. */
 static inline void axpy(double a, const double *x, double *y, size_t size) {
     const vec wide = splat(a);
     for (size_t i = 0; i < size; i += LANES) store(y + i, load(y + i) + wide * load(x + i));
 }
 
-/* y += Σ a_k x_k over `size` entries, k < count, x_k at rows + k ld. */
+/* y += Σ_k a_k x_k for k < count, x_k at rows + k ld with `size` entries. */
 static inline void add_rows(const double *a, const double *rows, size_t count, size_t ld, double *y, size_t size) {
     size_t k = 0;
     for (; k + 4 <= count; k += 4) {
@@ -96,7 +96,7 @@ static inline void add_rows(const double *a, const double *rows, size_t count, s
     for (; k < count; k++) axpy(a[k], rows + k * ld, y, size);
 }
 
-/* y_k = x_kᵀb over `size` entries, k < count, x_k at rows + k ld. */
+/* y_k = x_kᵀb for k < count, x_k at rows + k ld with `size` entries. */
 static inline void dots(const double *rows, size_t count, size_t ld, const double *b, double *y, size_t size) {
     size_t k = 0;
     for (; k + 4 <= count; k += 4) {
@@ -111,7 +111,7 @@ static inline void dots(const double *rows, size_t count, size_t ld, const doubl
     for (; k < count; k++) y[k] = dot(rows + k * ld, b, size);
 }
 
-/* z = A w and g += Aᵀu of a matrix kept by columns: r of them, each of `rows` entries, a multiple of PAD. */
+/* z = A w and g += Aᵀu for a matrix stored by columns: r columns of `rows` entries, a multiple of PAD. */
 static inline void forward(const double *a, size_t rows, size_t r, const double *w, double *z) {
     memset(z, 0, rows * sizeof *z);
     add_rows(w, a, r, rows, z, rows);
@@ -126,17 +126,17 @@ static inline void adjoint(const double *a, size_t rows, size_t r, const double 
     }
 }
 
-/* out = h x of a symmetric matrix; x and out (ld), x 0 beyond r. */
+/* out = h x for a symmetric matrix; x and out (ld), x_j = 0 for j ≥ r. */
 void symmetric_product(const double *h, size_t r, size_t ld, const double *x, double *out);
 
-/* h += Aᵀ diag(weight) A; `scratch` holds PAD numbers a row of A. */
+/* h += Aᵀ diag(weight) A; scratch (rows · PAD). */
 void gram(const double *a, size_t rows, size_t ld, const double *weight, double *h, double *scratch);
 
-/* h = UᵀU in place, U upper. A pivot at or below its floor is taken for infinite: that direction is left out.
-   floor (r); gives how many pivots were. h has ld rows, 0 beyond r. */
+/* Cholesky factorisation h = UᵀU in place, U upper. A pivot at or below its floor is replaced by infinity: its
+   direction is dropped. floor (r); returns the number of dropped pivots. h has ld rows, which are 0 beyond r. */
 size_t cholesky(double *h, size_t r, size_t ld, const double *floor);
 
-/* x = U⁻ᵀ x and x = U⁻¹ x; x (ld), rubbish beyond r. */
+/* x ← U⁻ᵀ x and x ← U⁻¹ x; x (ld), undefined beyond r. */
 void solve_lower(const double *u, size_t r, size_t ld, double *x);
 void solve_upper(const double *u, size_t r, size_t ld, double *x);
 

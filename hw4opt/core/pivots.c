@@ -1,5 +1,5 @@
-/* Pivoted Cholesky of a Gram matrix K, and the inverse of the factor at the pivots. (Harbrecht, Peters and Schneider
-   2012.) */
+/* Pivoted Cholesky factorisation of a Gram matrix K, and the inverse of the factor at the pivots. (Harbrecht, Peters
+   and Schneider 2012.) */
 
 #include "core.h"
 #include "linalg.h"
@@ -7,16 +7,16 @@
 #include <stdint.h>
 
 typedef struct {
-    int64_t size, room, done; /* functionals, how many pivots there is room for, and there are */
-    int64_t next;             /* the functional with the most left, -1 where none has more than the floor */
+    int64_t size, room, done; /* functionals; capacity and number of pivots */
+    int64_t next;             /* the functional of largest residual, -1 if none is above the floor */
     double floor;
-    const double *weight; /* (size) of what is left of a functional, where they are compared */
-    double *left;         /* (size) weighted: of k(x, x) of each functional */
+    const double *weight; /* (size) factors of the residuals in the choice of pivots */
+    double *left;         /* (size) weighted residuals of k(x, x) of each functional */
     double *rows;         /* (room, size padded): K ≈ rowsᵀ rows */
     int64_t *pivots;      /* (room) */
 } pivoting;
 
-/* At most so many pivots; column j of K (size) starts at columns + j * stride. */
+/* Add at most `most` pivots; column j of K (size) starts at columns + j * stride. */
 CORE_API int core_pivot(pivoting *own, const double *columns, int64_t stride, int64_t most, stop_flag stop) {
     const size_t size = (size_t)own->size, ld = padded(size);
     for (; own->next >= 0 && own->done < own->room && most > 0; most--) {
@@ -26,7 +26,7 @@ CORE_API int core_pivot(pivoting *own, const double *columns, int64_t stride, in
         double *fresh = own->rows + done * ld, largest = own->floor;
         memcpy(fresh, column, size * sizeof *fresh);
         memset(fresh + size, 0, (ld - size) * sizeof *fresh);
-        /* one after the other from what is left, which grows small; a sum of them would be rounded as a large number */
+        /* subtracted one at a time from the residual, which becomes small; their sum would have more rounding */
         for (size_t k = 0; k < done; k++) axpy(-own->rows[k * ld + best], own->rows + k * ld, fresh, ld);
         for (size_t i = 0; i < size; i++) {
             fresh[i] /= root;
@@ -40,7 +40,7 @@ CORE_API int core_pivot(pivoting *own, const double *columns, int64_t stride, in
     return CORE_DONE;
 }
 
-/* The inverse (done, done) of the upper triangle that the rows have at the pivots. */
+/* The inverse (done, done) of the upper triangular factor at the pivots. */
 CORE_API int core_inverse_at_pivots(const pivoting *own, double *inverse, stop_flag stop) {
     const size_t r = (size_t)own->done, ld = padded((size_t)own->size);
     for (size_t i = r; i-- > 0;) {

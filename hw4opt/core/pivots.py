@@ -21,8 +21,8 @@ INT, NUMBER = ctypes.c_int64, ctypes.c_double
 
 
 class GreedyPivots(NamedTuple):
-    """The places (r,) of pivots, in the order in which they were taken; the inverse (r, r) of the Cholesky factor of
-    their Gram matrix, upper triangular; and whether what they leave of every functional is at most the floor."""
+    """The indices (r,) of the pivots in the order in which they were chosen; the inverse (r, r) of the upper triangular
+    Cholesky factor of their Gram matrix; and whether all residuals are at most the floor."""
 
     places: NDArray[np.int64]
     inverse: Array
@@ -32,10 +32,10 @@ class GreedyPivots(NamedTuple):
 def greedy_pivots(
     gram: Array | Callable[[int], Array], diagonal: Array, weight: Array, floor: float, limit: int
 ) -> GreedyPivots:
-    """At most `limit` pivots of a Gram matrix (n, n), given whole or by its columns (n,), one at a time.
+    """At most `limit` pivots of a Gram matrix (n, n), given as an array or by a function of its columns (n,).
 
-    The next one is always the functional of which most is left: weight times what the others do not span of its
-    k(x, x), which is above `floor`. diagonal, weight (n,); limit at most n.
+    The next pivot is the functional of largest residual: weight times the part of k(x, x) that the earlier pivots do
+    not span, as long as it is above `floor`. diagonal, weight (n,); limit ≤ n.
     """
     size, left = len(diagonal), weight * diagonal
     first = int(left.argmax())
@@ -57,7 +57,7 @@ def greedy_pivots(
 
 
 def _run(act: Callable[..., int], work: float, *given: object) -> None:
-    """One call, which Ctrl-C ends where it is long."""
+    """Make one call, which Ctrl-C can interrupt."""
     spread(lambda low, high, stop: act(*given, stop), 1, work)
 
 

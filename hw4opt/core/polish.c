@@ -1,26 +1,27 @@
-/* Proximal method of multipliers on the duals u, semismooth Newton steps inside (Rockafellar 1976; Li, Sun and Toh 2018).
+/* Proximal method of multipliers on the duals u with semismooth Newton steps (Rockafellar 1976; Li, Sun and Toh 2018).
 
-   Rows with q = 0 get a quadratic ε, so that
+   Rows with q = 0 get a proximal term of weight ε and centre c, so that
 
        P w + Aᵀu⁺(w) = 0,    u⁺ = clip((A w - t + ε c)/(q + ε), low, high)
 
-   is the gradient of a convex piecewise quadratic; Newton's method with a line search solves it, exactly once the
-   active set is right, and c ← u⁺ removes ε again. A point is taken only where its duality gap is below the one before. */
+   is the zero of the gradient of a convex piecewise quadratic. Newton's method with a line search solves it, exactly
+   once the active set is correct, and the update c ← u⁺ removes the effect of ε. A point is accepted only if its
+   duality gap is smaller than that of the best point. */
 
 #include "polish.h"
 
-static const double VIOLATION_PRICE = 1e5; /* of a violated constraint, in units of the largest |u| */
-static const double ROUNDING_PRICE = 10.0; /* … of one violated by no more than rounding: */
-static const double CONSTRAINT_ROUNDING = 1e-14; /* of the largest |z| */
-static const double DIFFERENCE_ROUNDING = 4e-15; /* of ‖w‖ times a fitted value's row, for differences */
-static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
-static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
-static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */
-static const double NEGLIGIBLE_SHARE = 1e-5; /* of the aim: there is nothing left to gain below */
-static const double SHORTEST_STEP = 1e-3; /* of Newton's: the active set is far from right */
+static const double VIOLATION_PRICE = 1e5; /* price of a violated constraint, in units of the largest |u| */
+static const double ROUNDING_PRICE = 10.0; /* … of a violation that counts as rounding */
+static const double CONSTRAINT_ROUNDING = 1e-14; /* violation, relative to the largest |z|, that counts as rounding */
+static const double DIFFERENCE_ROUNDING = 4e-15; /* … relative to ‖w‖ times the length of a fitted value's row */
+static const double SMOOTHING = 1e-3; /* initial ε, in units of z/u */
+static const double SMOOTHING_FACTOR = 0.3; /* by which ε decreases at each update of c: superlinear convergence */
+static const double LEAST_DUAL = 1e-14; /* smallest |u| that determines ε, relative to the typical dual */
+static const double NEGLIGIBLE_SHARE = 1e-5; /* gap, relative to the aim, at which polishing ends */
+static const double SHORTEST_STEP = 1e-3; /* Newton step length that indicates a far from correct active set */
 enum { SEARCH_STEPS = 8 };
 
-/* u⁺ of a row at z; a closed one stays where it is. */
+/* u⁺ of a row at z; constant for a closed row. */
 static inline double dual_at(const polish_space *space, size_t i, double z) {
     const table *rows = space->rows;
     const double free = (z - rows->t[i] + space->epsilon[i] * space->center[i]) / (rows->q[i] + space->epsilon[i]);
@@ -33,7 +34,7 @@ static double slack_at(const table *rows, size_t i, double z, double u, double u
     return is_open(rows, i) ? row_slack(v, q, u, row_slope(v, q, rows->low[i], rows->high[i]), price * unit) : 0.0;
 }
 
-/* z of a point, and typical sizes over the rows of each map, those of blocks with bounds. */
+/* Start from a point: z, and the sizes over the rows of each map in blocks with bounds. */
 static void locate(polish_space *space, const point *at) {
     table *rows = space->rows;
     memcpy(space->w, at->w, rows->ld * sizeof(double));
@@ -53,7 +54,7 @@ static void locate(polish_space *space, const point *at) {
     }
 }
 
-/* u⁺ after a step, unless u is given; the slack of the rows; Aᵀu; how far ε pulls u to the centre. */
+/* u⁺ after a step unless u is given; sums of the rows' slack and of ε (u⁺ - c)²; Aᵀu. */
 static void measure_block(void *data, row_group *group, row_block *block) {
     polish_space *space = data;
     const table *rows = space->rows;
@@ -74,15 +75,15 @@ static void measure_block(void *data, row_group *group, row_block *block) {
     add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
 }
 
-/* The duality gap at w; violations of constraints at a multiple of their price |u|. Sets space->base to P w + h0 w + b0
-   and the gradient to that + Aᵀu. */
+/* The duality gap at w, with VIOLATION_PRICE for violated constraints. Sets space->base = P w + h0 w + b0 and
+   space->gradient = base + Aᵀu. */
 static double measure(polish_space *space) {
     table *rows = space->rows;
     quadratic_pull(rows, space->w, space->base);
     memcpy(space->gradient, space->base, rows->ld * sizeof(double));
     const double *sums = table_pass(rows, measure_block, space, NULL, space->gradient, NULL)->sums;
     const double cost = stationarity_cost(rows->p, rows->w_scale, rows->r, space->w, space->gradient);
-    space->moving = !space->given && 2.0 * cost <= sums[1]; /* the inner problem is solved well enough */
+    space->moving = !space->given && 2.0 * cost <= sums[1]; /* the inner problem is accurate enough to update c */
     return sums[0] + cost;
 }
 
@@ -103,7 +104,7 @@ static void set_smoothing(polish_space *space, const double *u) {
     }
 }
 
-/* Move the centre and shrink ε where that is due, which changes u and the gradient; H. */
+/* Update c and ε if space->moving, with u and the gradient; accumulate H. */
 static void curvature_block(void *data, row_group *group, row_block *block) {
     polish_space *space = data;
     const table *rows = space->rows;
@@ -137,8 +138,8 @@ static void slope_block(void *data, row_group *group, row_block *block) {
     }
 }
 
-/* A step at which the slope along the direction, `start` at 0 and `here` at 1, has all but vanished, by false position;
-   linear + length · curve of it are the quadratic part's. */
+/* A step length at which the slope along the direction is nearly 0, by false position; the slope is `start` at 0 and
+   `here` at 1, and its quadratic part is linear + length · curve. */
 static double search_length(polish_space *space, double linear, double curve, double start, double here) {
     double length = 1.0, low = 0.0, high = 1.0, at_low = start, at_high = here;
     for (int step = 0; step < SEARCH_STEPS; step++) {
@@ -153,7 +154,7 @@ static double search_length(polish_space *space, double linear, double curve, do
     return length;
 }
 
-/* Newton's step of the inner problem; gives the gap after it. */
+/* A Newton step of the inner problem; returns the gap after it. */
 static double newton_step(polish_space *space) {
     table *rows = space->rows;
     const size_t ld = rows->ld;
@@ -174,8 +175,8 @@ static double newton_step(polish_space *space) {
     return measure(space);
 }
 
-/* Rows with one bound are constraints, which a certificate wants met to rounding: one step is always for them, and
-   where nothing else tells points apart, that step's is taken. */
+/* Rows with one bound are constraints, which a certificate requires to hold to rounding. If there are any, at least one
+   step is taken, and its point is accepted even if its gap is not smaller. */
 void polish(polish_space *space, point *best, double aim, int rounds, int patience) {
     const table *rows = space->rows;
     double lowest = INFINITY;

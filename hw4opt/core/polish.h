@@ -1,11 +1,11 @@
-/* Polishing: find the active set of a nearly optimal point and land on it exactly (polish.c). */
+/* Polishing: identify the active set of a nearly optimal point and solve for it exactly (polish.c). */
 
 #ifndef HW4OPT_POLISH_H
 #define HW4OPT_POLISH_H
 
 #include "rows.h"
 
-/* A point and its gap: w (ld), u by padded row. */
+/* A point w (ld), u (padded rows), and its duality gap. */
 typedef struct {
     double *w, *u, gap;
 } point;
@@ -15,22 +15,22 @@ static inline void copy_point(const table *rows, const point *from, point *to) {
     to->gap = from->gap;
 }
 
-/* What polishing needs besides the table: row arrays, column arrays and a system, all of the table's sizes. */
+/* Work space of polishing, with the sizes of the table. */
 typedef struct {
     table *rows;
-    double *z, *ahead, *center, *epsilon, *u; /* by row: z before a step, and z and u after it */
-    double *w, *direction, *gradient, *base;  /* by column */
+    double *z, *ahead, *center, *epsilon, *u; /* rows: z before a step, z after it, c, ε, and u after it */
+    double *w, *direction, *gradient, *base;  /* columns */
     newton_system system;
-    const double *given; /* what passes are given: u, NULL: u⁺; whether the centre moves; the length of a step */
+    const double *given; /* arguments of passes: u (NULL: u⁺), whether c is updated, and the step length */
     bool moving;
     double length, reach;
 } polish_space;
 
-/* The duality gap of a point as polishing counts it, violated constraints at their price. */
+/* The duality gap of a point, with a price for violated constraints. */
 double point_gap(polish_space *space, const point *at);
 
-/* Polish `best`, whose gap is NAN where it is not known, until its gap is well below `aim`, in at most `rounds` steps,
-   and no more than `patience` that don't halve it. */
+/* Polish `best` (gap NAN if unknown) until its gap is well below `aim`, with at most `rounds` steps, of which at most
+   `patience` in sequence do not halve the gap. */
 void polish(polish_space *space, point *best, double aim, int rounds, int patience);
 
 #endif

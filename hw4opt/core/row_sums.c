@@ -1,5 +1,5 @@
-/* Sums of a certificate over box-constrained quadratic rows, each with what rounding may do to it: formulas of its own,
-   which may contradict those of gap.h. Numbers that are none stay so. */
+/* Sums of a certificate over box-constrained quadratic rows with bounds of their rounding. The formulas are independent
+   of those in gap.h, so that they can reveal an error there. NaN propagates. */
 
 #include "core.h"
 #include "linalg.h"
@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 typedef struct {
-    int64_t rows, piece, pieces;                           /* of a problem; rows of a piece, how many pieces */
+    int64_t rows, piece, pieces;                           /* rows per problem and per piece; pieces per problem */
     const double *q, *t, *low, *high, *z, *u;              /* (b, rows) */
-    const double *near_breakpoint, *near_z;                /* (b, rows): what rounding may do to z - t there, and to z */
-    const unsigned char *differences;                      /* (rows): 1 where a row has coefficients of its own */
+    const double *near_breakpoint, *near_z;                /* (b, rows): rounding of z - t at a breakpoint, and of z */
+    const unsigned char *differences;                      /* (rows): 1 if the row has coefficients (differences) */
     double *slack, *value, *rounding;                      /* (b, pieces) */
     double *excess, *beyond;                               /* (b, rows): f - min f, violation beyond rounding */
 } summands;
@@ -20,18 +20,17 @@ typedef struct {
     double slack, value, rounding;
 } sums;
 
-/* What an error `unsure` in v does to the slack of a row, whose slope in v is as steep as `slope` and whose curvature is
-   1/q. */
+/* A bound of the change of a row's slack due to an error `unsure` in v; `slope`: |∂slack/∂v|, curvature 1/q. */
 static double rounding_of(double q, double low, double high, double v, double u, double slope, double unsure, int met) {
     const double first = slope * unsure, width = high - low;
     if (!(low < high)) return 0.0;
-    if (q > 0.0) /* the second order where f is curved */
+    if (q > 0.0) /* with the second-order term between the breakpoints */
         return v + unsure >= q * low && v - unsure <= q * high ? first + 0.5 * unsure * unsure / q : first;
     return fabs(v) <= unsure ? larger(first, (met || isinf(width) ? fabs(u) : width) * unsure) : first;
 }
 
-/* Of rows without curvature, differences of fitted values and constraints cancel: rounding beyond a breakpoint counts
-   as on it, at its price. */
+/* In rows with q = 0 that are differences of fitted values or constraints, z - t has cancellation errors: within them
+   of a breakpoint the row counts as on it, at the cost |u v|. */
 static void add_row(const summands *own, size_t i, int is_difference, sums *total) {
     const double q = own->q[i], t = own->t[i], low = own->low[i], high = own->high[i];
     double v = own->z[i] - t, u = own->u[i], extra = 0.0, p;
@@ -42,7 +41,7 @@ static void add_row(const summands *own, size_t i, int is_difference, sums *tota
     if (met) extra = fabs(u) * fabs(v), v = 0.0;
     p = !flat ? v / q : v == 0.0 ? (cancels ? u : 0.0) : copysign(INFINITY, v);
     p = smaller(larger(p, low), high);
-    const int violated = one_sided && !isfinite(p); /* which is counted apart */
+    const int violated = one_sided && !isfinite(p); /* reported in `beyond` instead */
     if (violated) p = v = 0.0, u = isfinite(u) ? u : 0.0;
     const double value = (v - 0.5 * q * p) * p, slope = p - u;
     own->excess[i] = violated ? INFINITY : value;
@@ -52,7 +51,7 @@ static void add_row(const summands *own, size_t i, int is_difference, sums *tota
                                    DBL_EPSILON * (fabs(t) + fabs(v) + q * fabs(u)) + own->near_z[i], met);
 }
 
-/* Pieces low … high, counted from problem to problem. */
+/* Pieces low ≤ item < high, numbered consecutively over all problems. */
 CORE_API int core_row_sums(const summands *own, int64_t low, int64_t high, stop_flag stop) {
     for (int64_t item = low; item < high; item++) {
         if (*stop) return CORE_STOPPED;

@@ -18,13 +18,13 @@ from hw4opt.running.array_files import large_array
 Array = NDArray[np.float64]
 
 SUMMED_ROWS = 4096  # rows whose sum is one thread's
-ROW_WORK = 30.0  # floating-point operations of a row, about
+ROW_WORK = 30.0  # approximate floating-point operations per row
 BOOL = np.dtype(np.bool_)
 
 
 class RowSums(NamedTuple):
-    """Sums over rows, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack; and of every row,
-    (b, M), f - min f, and by how much it violates a constraint beyond rounding."""
+    """Sums over rows, (b,): the Fenchel-Young slack, f, and a bound of the slack's rounding; and for every row, (b, M),
+    f - min f, and the violation of a constraint beyond rounding."""
 
     slack: Array
     value: Array
@@ -34,11 +34,11 @@ class RowSums(NamedTuple):
 
 
 def row_sums(rows: Array, z: Array, u: Array, unsure: Array, differences: NDArray[np.bool_]) -> RowSums:
-    """Of rows f*(u) = ½ q u² + t u on low ≤ u ≤ high, given as (q, t, low, high) (4, b, M), at z and u in the domain of
-    f*, (b, M).
+    """The sums for rows f*(u) = ½ q u² + t u on low ≤ u ≤ high, given as (q, t, low, high) (4, b, M), at z and u in the
+    domain of f*, (b, M).
 
-    unsure (2, b, M)    what rounding may do to z - t where that decides about a breakpoint, and to z
-    differences (M,)    rows with coefficients of their own
+    unsure (2, b, M)    bounds of the rounding in z - t near a breakpoint, and in z
+    differences (M,)    rows whose map has coefficients
     """
     b, size = z.shape
     pieces = -(-size // SUMMED_ROWS)

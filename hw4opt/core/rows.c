@@ -5,9 +5,9 @@
 
 enum { KEPT_ENTRIES = 4000000, GROUPED_BLOCKS = 512, GROUPS = 32 };
 
-static const double PIVOT_ROUNDING = 1e-15; /* of a diagonal entry, times r */
+static const double PIVOT_ROUNDING = 1e-15; /* times r: rounding of a pivot relative to its diagonal entry */
 
-/* Row `row` of a map, (r). */
+/* out = row `row` of a map, (r). */
 static void make_row(const core_form *form, const row_map *map, size_t row, double *restrict out) {
     const size_t r = (size_t)form->r, width = (size_t)map->width;
     for (size_t c = 0; c < width; c++) {
@@ -21,7 +21,7 @@ static void make_row(const core_form *form, const row_map *map, size_t row, doub
     }
 }
 
-/* Rows of a block, padded with zeros. */
+/* a = the rows of a block, padded with zeros. */
 static void make_matrix(const core_form *form, const row_block *block, double *a) {
     const size_t r = (size_t)form->r, ld = padded(r);
     for (size_t i = 0; i < block->rows; i++) {
@@ -37,7 +37,7 @@ const double *block_matrix(const table *rows, const row_block *block, const row_
     return group->made;
 }
 
-/* The blocks of a group. */
+/* The first block of a group; that of the next group is its end. */
 static row_block *first_block(const table *rows, size_t group) {
     return rows->block + group * rows->blocks / rows->groups;
 }
@@ -88,7 +88,7 @@ static void lay_blocks(table *rows) {
         }
 }
 
-/* Groups beyond the first have sums of their own. */
+/* Groups after the first have their own sums. */
 static void lay_out(void *owner, arena *from) {
     table *rows = owner;
     const size_t size = rows->size, ld = rows->ld;
@@ -140,8 +140,8 @@ bool table_stopped(const table *rows) {
     return *rows->stop || (double)now.tv_sec + 1e-9 * (double)now.tv_nsec >= rows->end;
 }
 
-/* The rows of a block, and what it adds to c0, how many bounds and rows with one bound there are; the quadratic of a
-   block without bounds. */
+/* Copy the rows of a block. Sums: c0, number of bounds, of rows with one bound, of blocks without bounds; h0 and b0 of
+   a block without bounds. */
 static void load_block(void *data, row_group *group, row_block *block) {
     table *rows = data;
     const core_form *form = rows->form;
@@ -214,7 +214,7 @@ static double row_value(const table *rows, size_t i, double z) {
     return isfinite(u) ? (v - 0.5 * rows->q[i] * u) * u : INFINITY;
 }
 
-/* A sum in which the largest entry counts as the second largest. */
+/* A sum with the largest entry replaced by the second largest. */
 typedef struct {
     double total, first, second;
     size_t count;
@@ -230,7 +230,7 @@ static double trimmed(const trimmed_sum *sum) {
     return sum->count < 2 ? sum->total : sum->total - sum->first + sum->second;
 }
 
-/* Where the i-th row of the table stands in padded arrays. */
+/* The index in padded arrays of row i of the table; *block: a block not after that of i, advanced to it. */
 static size_t place_of(const table *rows, size_t i, size_t *block) {
     while (i >= rows->block[*block].from + rows->block[*block].rows) ++*block;
     return rows->block[*block].at + (i - rows->block[*block].from);

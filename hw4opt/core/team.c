@@ -10,9 +10,10 @@
 #define YIELD() sched_yield()
 #endif
 
-static const uint64_t LEFT = 0xffffffff; /* of a ticket: groups that nobody has taken */
+static const uint64_t LEFT = 0xffffffff; /* mask of a ticket's groups that are not yet taken */
 
-/* Take one group and do it; whether there was one. What `act` and `data` are can't change before it's done. */
+/* Take one group and run it; returns whether there was one. The leader does not change `act` and `data` until all
+   groups are finished. */
 static int work_once(core_team *team) {
     uint64_t ticket = atomic_load(&team->ticket);
     do {
@@ -38,7 +39,7 @@ void team_run(core_team *team, group_act act, void *data, size_t groups) {
 
 CORE_API size_t core_team_size(void) { return sizeof(core_team); }
 
-/* Help until the team is closed. */
+/* Run groups until the team is closed. */
 CORE_API int core_help(core_team *team) {
     while (!atomic_load(&team->closed))
         if (!work_once(team)) YIELD();

@@ -1,4 +1,4 @@
-"""Threads that help with one problem of many rows (team.h), alive as long as the call."""
+"""Threads that work together on one problem of many rows (team.h), for the duration of a call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEAM_ROWS = 32_768  # rows from which a problem is cut in groups (GROUPED_BLOCKS
 
 @contextmanager
 def helpers(problems: int, rows: int) -> Iterator[int | None]:
-    """The address of a team for one problem of many rows, None where there is nothing to share."""
+    """Context with the address of a team for one problem of many rows; None if the work is not divided."""
     count = threads_to_use() - 1 if problems == 1 and rows >= TEAM_ROWS else 0
     if count < 1:
         yield None

@@ -1,6 +1,6 @@
-"""One function of the core over many items, on threads that live only as long as the call.
+"""One function of the core over many items, in threads that live only as long as the call.
 
-Answers don't depend on how many threads there are: an item is computed by itself, and ranges only say who does it.
+Results do not depend on the number of threads: each item is computed independently.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threading import Event, Lock, Thread
 from hw4opt.running.threads import threads_to_use
 
 DONE, MEMORY, STOPPED = 0, 1, 2  # as in core.h
-DIRECT_WORK = 1e8  # floating-point operations, about 20 ms: less than that runs in the calling thread
+DIRECT_WORK = 1e8  # floating-point operations, about 20 ms; less work runs in the calling thread
 PIECE_WORK = 2e6  # least in a range that a thread takes
 PIECES_A_THREAD = 16  # most ranges, on average
 WAIT_SECONDS = 0.05  # between looks for Ctrl-C, where waiting can't be interrupted
@@ -23,13 +23,15 @@ Call = Callable[[int, int, ctypes.c_int], int]
 
 
 def spread(call: Call, count: int, work: float, threads: int | None = None) -> None:
-    """`call(low, high, stop)` over ranges that make up 0 … count, in any order; it gives a code of core.h.
+    """Run `call(low, high, stop)`, which returns a code of core.h, over ranges that partition 0 … count - 1, in any
+    order.
 
-    work       estimated floating-point operations of all items together
-    threads    by default what `hw4opt.running.threads` says
+    work       estimated floating-point operations of all items
+    threads    number of threads; default: that of `hw4opt.running.threads`
 
-    Ctrl-C sets the flag `stop`, waits for the core to see it, and is raised. Little work runs in the calling thread,
-    where Ctrl-C is raised when it's done. An exception of a call is raised; `MemoryError` where the core had no memory.
+    On Ctrl-C the flag `stop` is set, and KeyboardInterrupt is raised once the core has returned; small work runs in the
+    calling thread and is completed first. Raises the first exception of a call, and `MemoryError` if the core has no
+    memory.
     """
     if count < 1:
         return
@@ -40,7 +42,7 @@ def spread(call: Call, count: int, work: float, threads: int | None = None) -> N
 
 
 class _Spreading:
-    """One call of `spread` on threads; nothing of it is left when `run` ends."""
+    """One call of `spread` in threads, all of which have ended when `run` returns."""
 
     def __init__(self, call: Call, count: int, work: float, threads: int) -> None:
         self.call, self.count = call, count
@@ -57,7 +59,7 @@ class _Spreading:
         self.failures: list[tuple[int, BaseException]] = []  # with the range's first item
 
     def run(self) -> None:
-        """All of it, or the first exception by the order of items."""
+        """Run all ranges; raises the first exception in the order of items."""
         try:
             for thread in self.threads:
                 thread.start()
@@ -70,7 +72,7 @@ class _Spreading:
             raise min(self.failures, key=lambda failure: failure[0])[1]
 
     def _join(self) -> None:
-        """Wait for every thread that has begun, and only then let Ctrl-C through."""
+        """Wait for all started threads, and raise KeyboardInterrupt only afterwards."""
         waiting = [thread for thread in self.threads if thread.ident is not None]
         interrupt = None
         while waiting:
@@ -84,7 +86,7 @@ class _Spreading:
             raise interrupt
 
     def _work(self) -> None:
-        """A thread's part: range after range, until there is none or it has to stop."""
+        """The loop of a thread: take ranges until there are none or the stop flag is set."""
         low = 0
         try:
             while not self.stop.value and (low := self._take()) < self.count:
@@ -102,7 +104,7 @@ class _Spreading:
         return low
 
     def _fail(self, low: int, error: BaseException) -> None:
-        """Keep what went wrong, unless it is only that another range had already failed."""
+        """Record the exception of a range, unless it was only stopped because another range had failed."""
         with self.lock:
             if not (self.failures and isinstance(error, KeyboardInterrupt)):
                 self.failures.append((low, error))

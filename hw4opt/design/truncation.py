@@ -22,11 +22,11 @@ from hw4opt.terms.base import Array
 
 Long = np.longdouble
 LONG_EPS = float(np.finfo(Long).eps)
-PIVOTING_FLOOR = 4 * LONG_EPS  # of the largest k(x, x): where pivoting in long doubles ends
-MAX_LONG_DOUBLE_RANK = 300  # of a basis: for a larger one, long doubles take too long
-EXTRA_PIVOTS = 32  # pivots at most beyond those of the basis,
-EXTRA_PIVOT_CANDIDATES = 512  # among so many points
-TRUNCATION_BLOCK_ROWS = 4_096  # rows visited at a time
+PIVOTING_FLOOR = 4 * LONG_EPS  # residual, relative to the largest k(x, x), at which pivoting in long double ends
+MAX_LONG_DOUBLE_RANK = 300  # largest rank of a basis for which long double is fast enough
+EXTRA_PIVOTS = 32  # most pivots beyond those of the basis
+EXTRA_PIVOT_CANDIDATES = 512  # points among which they are chosen
+TRUNCATION_BLOCK_ROWS = 4_096  # rows processed at a time
 
 
 @dataclass(frozen=True, eq=False)

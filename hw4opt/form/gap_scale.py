@@ -126,7 +126,7 @@ def spread_rows(count: int) -> np.ndarray:
 
 
 def constant_fit(loss: TermRows, first: int = 0, count: int | None = None) -> Array:
-    """The constant of least loss on so many rows (None: all), (b, 1), among some of them where there are many."""
+    """The constant of least loss on `count` rows (None: all) from `first` on, (b, 1), by a sample if there are many."""
     some = first + spread_rows(loss.count if count is None else count)
     if (smooth := loss.smooth) is not None:
         return smooth_constant(smooth.cut(some))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hw4opt.form.chunks import Chunk, chunks, is_small
 from hw4opt.running.array_files import large_array
-from hw4opt.running.threads import FEWEST_ITEMS, parallel_map
+from hw4opt.running.threads import MIN_PARALLEL_ITEMS, parallel_map
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.frozen import cached_property
@@ -75,7 +75,7 @@ B = TypeVar("B", bound=Spanned)
 def rows_of_blocks(batch: int, size: int, blocks: Sequence[B], act: Callable[[B], Array]) -> Array:
     """The array (batch, size) of the results of `act` for each block."""
     found = large_array(batch, size)
-    if len(blocks) < FEWEST_ITEMS:
+    if len(blocks) < MIN_PARALLEL_ITEMS:
         for block in blocks:
             found[:, block.span] = act(block)
         return found

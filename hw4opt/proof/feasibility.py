@@ -1,4 +1,4 @@
-"""A point strictly inside every constraint, or a proof that no point satisfies them."""
+"""A strictly feasible point, or a proof of infeasibility."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from hw4opt.form.form import EMPTY_COLUMN_SQUARE
 from hw4opt.solvers.interior import Interior
 from hw4opt.terms.base import Array
 
-MAX_INTERIOR_NORM = 1e9  # norm of w, in units of the constraints' own scale
-INTERIOR_MARGINS = (0.25, 1e-2, 1e-4, 1e-6)  # of the data's spread
+MAX_INTERIOR_NORM = 1e9  # ‖w‖, in units of the constraints' scale, above which constraints count as infeasible
+INTERIOR_MARGINS = (0.25, 1e-2, 1e-4, 1e-6)  # margins that are tried, relative to the spread of the targets
 
 
 def strictly_feasible(form: Form) -> Array | None:
-    """The smallest w (r,) of one problem that keeps a margin in every constraint row, or None if none was found for any
-    margin.
+    """The w (r,) of smallest norm of one problem with a margin in every constraint row; None if none was found for any
+    of INTERIOR_MARGINS.
 
-    Margins follow the shape: a rising line for order 1, a parabola for order 2, part of the room for bounds.
+    The margin of a row is that of a line for order 1, of a parabola for order 2, and at most a quarter of the distance
+    between two bounds.
     """
     constraints = _constraints(form)
     if not constraints:
@@ -40,10 +41,10 @@ def _constraints(form: Form) -> tuple[TermRows, ...]:
 
 
 def infeasible(form: Form) -> bool:
-    """Whether it is proven that only functions of absurd norm could satisfy the constraints of one problem.
+    """Whether it is proven that every w that satisfies the constraints of one problem has norm above MAX_INTERIOR_NORM.
 
-    Any w with A w inside and any u in the duals' cone have ‖w‖ ≥ -⟨shift, u⟩/‖Aᵀu‖ (Farkas): infinite if the
-    constraints conflict.
+    For every feasible w and every u in the dual cone, ‖w‖ ≥ -⟨shift, u⟩/‖Aᵀu‖ (Farkas); it is infinite if the
+    constraints are inconsistent.
     """
     constraints = _constraints(form)
     if not constraints:
@@ -56,17 +57,15 @@ def infeasible(form: Form) -> bool:
 
 
 def _alone(form: Form, terms: tuple[TermRows, ...]) -> Form:
-    """The smallest w of some terms alone.
-
-    Every column is penalised, so that an intercept stays finite; raw ones in units of their size.
-    """
+    """The form of these terms with the penalty ‖w‖² on all columns, so that an intercept stays finite; raw columns in
+    units of their size."""
     raw = form.design.raw_columns & (form.column_square > EMPTY_COLUMN_SQUARE)
     size = np.where(raw, form.column_square, 1.0)
     return Form(form.design, terms, 2 * size[None], form.matrix)
 
 
 def _inside(box: BoxRows, z: Array) -> bool:
-    """Whether every constraint row is met strictly."""
+    """Whether every constraint row holds strictly."""
     v = (z - box.shift)[0]
     room = np.where(np.isinf(box.high[0]), -v, v)
     return bool(np.all(room[np.broadcast_to(box.one_sided[0], room.shape)] > 0))
@@ -77,7 +76,7 @@ def _tighten(form: Form, term: TermRows, margin: float) -> TermRows:
     boxes = []
     for box in term.boxes:
         move = step
-        if len(term.boxes) == 2:  # bounds on both sides: never more than a part of the room
+        if len(term.boxes) == 2:  # lower and upper bounds: at most a quarter of the distance between them
             room = abs(float(term.boxes[0].shift.flat[0] - term.boxes[1].shift.flat[0]))
             move = np.minimum(step, room / 4)
         sign = np.where(np.isinf(box.high) & box.open, -1.0, 1.0)

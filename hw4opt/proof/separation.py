@@ -1,32 +1,33 @@
-"""Predictions of a fit without its separated rows: their limit along the directions in which the likelihood rises.
+"""The limit of predictions along the directions of recession of a likelihood without finite maximum.
 
-Let K be the rows that were kept and S those that were separated (existence.py). The coefficients go to infinity
-along directions v with Kv = 0 and Sv < 0. The predictor of a row x in the span of K does not change. That of another
-x goes to -∞ if xᵀv < 0 for every such v, that is, where x less its part in the span is a combination of rows of S with
-weights ≥ 0 (Farkas); to ∞ where -x is one; and its limit is undetermined elsewhere. It is undetermined, too, outside
-the span of K and S, where columns are collinear in the data and not in x.
+Let K be the kept and S the separated rows (existence.py). The coefficients tend to infinity along directions v with
+Kv = 0 and Sv < 0. The predictor xᵀw of a row x in the row space of K does not change. That of another x tends to -∞ if
+xᵀv < 0 for every such v, that is, if x without its part in the row space of K is a nonnegative combination of rows of
+S (Farkas); to ∞ if -x is one; otherwise its limit is undetermined. It is also undetermined for x outside the row space
+of K and S, if columns that are collinear in the data are not in x.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.proof.existence import SLOPE_ROUNDING, acting, null_space, unit_rows
+from hw4opt.proof.existence import SLOPE_ROUNDING, null_space, row_space, unit_rows
 from hw4opt.terms.base import Array
 
-SPAN_ROUNDING = 1e-9  # of a row's length: its part outside the span of the kept rows that is rounding
-DIRECTION_DECIMALS = 9  # of unit rows that are distinguished
-GENERATOR_DECIMALS = 12  # of unit rows that span a cone, without their repetitions
-MAX_CONE_RESIDUAL = 1e-6  # of a unit row that lies in a cone
+SPAN_ROUNDING = 1e-9  # distance of a unit row from a subspace up to which it counts as inside
+DIRECTION_DECIMALS = 9  # decimals by which unit rows are distinguished
+GENERATOR_DECIMALS = 12  # decimals by which generators of a cone are distinguished
+MAX_CONE_RESIDUAL = 1e-6  # distance of a unit row from a cone up to which it counts as inside
 
 
 def drift(kept: Array, separated: Array, rows: Array) -> Array:
-    """The limit of the change of the predictor of each of `rows` (m, r): 0, -inf, inf, or NaN where undetermined."""
+    """The limit (m,) of the change of the predictor of `rows` (m, r): 0, -inf, inf, or NaN if undetermined; `kept` and
+    `separated` (·, r)."""
     scale = np.sqrt(np.square(kept).sum(axis=0) + np.square(separated).sum(axis=0))
     scale = np.where(scale > 0, scale, 1.0)
     span = null_space(unit_rows(np.concatenate([kept / scale, np.zeros((1, len(scale)))])))
     generators = unit_rows(separated / scale) @ span
-    directions = acting(generators)
+    directions = row_space(generators)
     if directions is None:
         return np.zeros(len(rows))
     beyond = unit_rows(rows / scale) @ span
@@ -47,7 +48,7 @@ def _drift(generators: Array, row: Array) -> float:
 
 
 def _in_cone(generators: Array, row: Array) -> bool:
-    """Whether the row, of unit length, is a combination of the generators with weights ≥ 0."""
+    """Whether the row of unit length is a nonnegative combination of the generators."""
     if len(row) == 1:
         return bool((generators[:, 0] * row[0] > SLOPE_ROUNDING).any())
     from scipy.optimize import nnls

@@ -1,5 +1,5 @@
-"""Large arrays that a fit makes once and reads often: in memory, or in files that no name leads to, where there is
-little of it."""
+"""Large arrays that a fit writes once and reads often: in memory, or in unnamed memory-mapped files if memory is
+short."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from hw4opt.errors import RefusedError, size_text
 
-SMALLEST_FILE = 1 << 20  # bytes: smaller arrays are always in memory
-LARGE_FILES = Path("/var/tmp")  # of systems whose usual temporary folder may lie in memory
+SMALLEST_FILE = 1 << 20  # bytes; smaller arrays are always in memory
+LARGE_FILES = Path("/var/tmp")  # on disk, while the default temporary folder may be in memory
 MEMORY_INFO = Path("/proc/meminfo")
-OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # of control groups, which containers have
-GROUP_FILES = {  # by the name of the controller, none in version 2: limit, use, and what of that are pages of files
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # control groups, as of containers
+GROUP_FILES = {  # by controller ("" in version 2): files of the limit and the use, and the field of reclaimable cache
     "": ("memory.max", "memory.current", "inactive_file"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
@@ -32,17 +32,18 @@ Array = NDArray[np.float64]
 
 
 class ArrayFiles:
-    """Where the arrays of a fit go: into memory while there is room, into files of a folder from then on.
+    """Allocates the arrays of a fit: in memory while there is room, then in files.
 
-    room      bytes of memory that are left
-    states    whether what a solver keeps for each row, and changes at every step, is in memory whatever room is left
+    room                bytes of memory that are left
+    vectors_in_memory   whether the solver's vectors per row, which change in every step, are in memory regardless of
+                        `room`
     """
 
-    def __init__(self, room: int, states: bool = True) -> None:
-        self.room, self.states = room, states
+    def __init__(self, room: int, vectors_in_memory: bool = True) -> None:
+        self.room, self.vectors_in_memory = room, vectors_in_memory
 
     def empty(self, shape: tuple[int, ...]) -> Array:
-        """A new array, whose entries are anything; its place is free again with the last view of it."""
+        """A new uninitialised array; its memory counts as free again once the array and its views are deleted."""
         size = 8 * prod(shape)
         if size > self.room:
             return _on_disk(shape, size)
@@ -59,10 +60,10 @@ _files: ContextVar[ArrayFiles | None] = ContextVar("array files of the fit", def
 
 
 @contextmanager
-def arrays_within(room: int, states: bool = True) -> Iterator[ArrayFiles]:
-    """Inside the block, large arrays take no more than so many bytes of memory; the others are in files, and without
-    `states` what a solver keeps for each row, too."""
-    files = ArrayFiles(room, states)
+def arrays_within(room: int, vectors_in_memory: bool = True) -> Iterator[ArrayFiles]:
+    """Context in which large arrays use at most `room` bytes of memory, and others are in files; so are the solver's
+    vectors per row unless `vectors_in_memory`."""
+    files = ArrayFiles(room, vectors_in_memory)
     token = _files.set(files)
     try:
         yield files
@@ -71,8 +72,8 @@ def arrays_within(room: int, states: bool = True) -> Iterator[ArrayFiles]:
 
 
 def large_array(*shape: int) -> Array:
-    """A new array that is written once, some rows at a time: as `arrays_within` says, elsewhere in memory. Raises
-    `RefusedError` where the disk has no room for it."""
+    """A new uninitialised array of this shape: within `arrays_within` possibly in a file, else in memory. Raises
+    `RefusedError` if the disk is too small."""
     files = _files.get()
     if files is None or 8 * prod(shape) < SMALLEST_FILE:
         return np.empty(shape)
@@ -80,20 +81,20 @@ def large_array(*shape: int) -> Array:
 
 
 def zeros_in_files() -> Callable[[int], Array] | None:
-    """What makes arrays (size,) of zeros in files, for a solver; None where it takes memory."""
+    """A function that allocates arrays (size,) of zeros in files for a solver; None if it should use memory."""
     files = _files.get()
-    return None if files is None or files.states else lambda size: _on_disk((size,), 8 * size)
+    return None if files is None or files.vectors_in_memory else lambda size: _on_disk((size,), 8 * size)
 
 
 def disk_folder() -> str:
-    """Where the files are: the folder that TMPDIR names, else /var/tmp, else the system's temporary folder."""
+    """The folder of the files: TMPDIR if set, else /var/tmp, else the system's temporary folder."""
     usual = not any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
     return str(LARGE_FILES) if usual and os.access(LARGE_FILES, os.W_OK) else tempfile.gettempdir()
 
 
 def free_memory() -> int:
-    """Bytes that new work may take: what the system says is available, else its whole memory, and no more than the
-    process's control groups leave."""
+    """Bytes of free memory: what the system reports as available, else its whole memory, and at most what the
+    process's control groups allow."""
     try:
         fields = dict(line.split(":") for line in MEMORY_INFO.read_text().splitlines())
         free = 1024 * int(fields["MemAvailable"].split()[0])
@@ -103,7 +104,7 @@ def free_memory() -> int:
 
 
 def _left_by_groups() -> Iterator[int]:
-    """What the limit of the process's group, and of each group around it, leaves beside what cannot be given back."""
+    """For the process's control group and each of its parents, the limit minus the memory that cannot be reclaimed."""
     try:
         lines = [line.split(":", 2) for line in OWN_GROUPS.read_text().splitlines()]
     except OSError:
@@ -122,8 +123,8 @@ def _left_by_groups() -> Iterator[int]:
 
 
 def _on_disk(shape: tuple[int, ...], size: int) -> Array:
-    """In a file that is gone with the array, or with the process, whatever ends it. Its room is taken before: a page
-    that finds none when it is written would end the process."""
+    """An array in an unlinked file, which is freed with the array or the process. Its disk space is reserved first: a
+    write to a page without space would kill the process."""
     folder = disk_folder()
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -142,5 +143,5 @@ def _reserve(file: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
         return
-    for low in range(0, size, SMALLEST_FILE):  # a hole would be no room
+    for low in range(0, size, SMALLEST_FILE):  # a hole would not reserve space
         os.write(file, bytes(min(SMALLEST_FILE, size - low)))

@@ -1,4 +1,4 @@
-"""Files that are never half-written."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from hw4opt.errors import InputError
 
-# bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
-KEPT_NAME_BYTES = 100  # of a file's stem and suffix, in the name of its temporary file
+# Bytes of a file's stem, and of its suffix, in the name of its temporary file, which must not become too long.
+KEPT_NAME_BYTES = 100
 
 
 class _UnwrittenError(OSError):
-    """Names the file that was to be written, not its temporary one."""
+    """An `OSError` that names the target file, not the temporary one."""
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise `InputError` now if a file could not be put there later."""
+    """Raise `InputError` if a file could not be written at `path`."""
     path = Path(path)
     try:
         _check(path, path.parent)
-    except OSError as error:  # a name that is too long, a loop of links
+    except OSError as error:  # e.g. a name that is too long, a loop of links
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
@@ -39,8 +39,8 @@ def _check(path: Path, folder: Path) -> None:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise; OSError
-    names `path`."""
+    """Context with a temporary file beside `path` that replaces it on success and is deleted otherwise. Raises
+    `InputError` if `path` is not writable; an `OSError` inside names `path`."""
     path = Path(path)
     check_writable(path)
     stem, suffix = _affixes(path)
@@ -50,28 +50,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
-    except _UnwrittenError:  # of another file, within this block
+    except _UnwrittenError:  # of another file, from a nested context
         raise
-    except OSError as error:  # a full disk, say
+    except OSError as error:  # e.g. a full disk
         raise _UnwrittenError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in one piece."""
+    """Write a text file atomically; raises `InputError` as `check_writable`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file (a figure, say) that then becomes `path`."""
+    """Let `write` fill a temporary file (e.g. a figure) that then replaces `path`."""
     with replacing(path) as temporary:
         write(temporary)
 
 
 def _affixes(path: Path) -> list[str]:
-    """Stem and suffix of the name, cut where they are long."""
+    """Stem and suffix of the name, truncated to KEPT_NAME_BYTES bytes."""
     return [os.fsencode(part)[:KEPT_NAME_BYTES].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 

@@ -1,4 +1,4 @@
-"""Work spread over processes, in order, each with one BLAS thread."""
+"""Parallel work in processes with one BLAS thread each; results in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ONE_THREAD_ENVIRONMENT = dict.fromkeys(
 )
 WORKER_SOURCE = """
 import signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # before anything is imported that takes time
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # before the slow imports
 import pickle, sys
 try:
     sys.path[:] = pickle.load(sys.stdin.buffer)
@@ -41,14 +41,15 @@ work()
 
 
 class WorkerEndedError(MemoryError):
-    """A worker process ended before its task: killed, as a rule for its memory, or broken by compiled code."""
+    """A worker process ended before its task was done: killed, usually for lack of memory, or crashed in compiled
+    code."""
 
 
 class Workers:
-    """`with Workers(2) as workers: for found in workers.spread(act, tasks): …`; they start when first needed and are
-    gone after the block.
+    """`with Workers(2) as workers: for found in workers.spread(act, tasks): …`; processes start when first needed and
+    end with the context.
 
-    Ctrl-C is for the caller. A terminal sends it to every process of its group, which workers leave.
+    Ctrl-C only interrupts the caller: a terminal sends it to its process group, and workers have their own.
     """
 
     def __init__(self, count: int) -> None:
@@ -66,7 +67,7 @@ class Workers:
 
     @property
     def alive(self) -> bool:
-        """Whether a worker is waiting for tasks."""
+        """Whether the workers have started and none has ended."""
         return bool(self._processes) and all(process.poll() is None for process in self._processes)
 
     def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Iterator[Found]:
@@ -78,11 +79,11 @@ class Workers:
         try:
             yield from self._spread(act, tasks)
         except BaseException:
-            self.close()  # tasks are under way that nobody wants any more
+            self.close()  # unfinished tasks are no longer needed
             raise
 
     def call(self, act: Callable[[Task], Found], task: Task, seconds: float = math.inf) -> Found:
-        """`act` of one task, in a worker that is killed after so many seconds (`TimeoutError`), or when the wait is
+        """`act` on one task in a worker, which is killed after `seconds` (`TimeoutError`) or when the caller is
         interrupted."""
         try:
             return next(self._spread(act, [task], seconds))
@@ -122,19 +123,18 @@ class Workers:
         for process in self._processes:
             process.kill()
         for thread in self._threads:
-            if thread.ident is not None:  # Ctrl-C may strike before a thread has begun
+            if thread.ident is not None:  # Ctrl-C may come before a thread has started
                 thread.join()
         for process in self._processes:
-            with process, suppress(OSError):  # waits, and closes its pipes
+            with process, suppress(OSError):  # waits for it and closes its pipes
                 _pipes(process)[0].close()
         self._processes, self._threads = [], []
 
 
 def in_own_process(act: Callable[[Task], Found], task: Task, seconds: float = math.inf) -> Found:
-    """`act` of a task in a process that is kept for the next call, and killed after so many seconds or by Ctrl-C.
+    """`act` on a task in a process that is kept for the next call, and killed after `seconds` or by Ctrl-C.
 
-    seconds does not count the start of the process. Raises `TimeoutError`, `WorkerEndedError`, and whatever the act
-    raises.
+    `seconds` excludes the start of the process. Raises `TimeoutError`, `WorkerEndedError`, and exceptions of `act`.
     """
     start_own_process(act)
     workers, lock = _own_process(os.getpid())
@@ -143,23 +143,23 @@ def in_own_process(act: Callable[[Task], Found], task: Task, seconds: float = ma
 
 
 def start_own_process(act: Callable[[Any], Any]) -> None:
-    """Start the process of `in_own_process`, with what the act imports, unless it is there."""
+    """Start the process of `in_own_process` unless it runs, and import the modules that `act` needs there."""
     workers, lock = _own_process(os.getpid())
     with lock:
         if not workers.alive:
             workers.close()
-        workers.call(_warm, act)
+        workers.call(_imported, act)
 
 
 @cache
-def _own_process(pid: int) -> tuple[Workers, Lock]:  # a forked process has its own
+def _own_process(pid: int) -> tuple[Workers, Lock]:  # one per process, forked ones included
     workers = Workers(1)
     atexit.register(workers.close)
     return workers, Lock()
 
 
-def _warm(act: object) -> None:
-    """Receiving the act has imported what it needs."""
+def _imported(act: object) -> None:
+    """Do nothing: unpickling `act` has imported its modules."""
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -199,19 +199,20 @@ def _feed(process: subprocess.Popen[bytes], waiting: Waiting, outcomes: Outcomes
 
 
 def work() -> None:
-    """What a worker does, on one thread: tasks from stdin, outcomes to stdout, until the caller is done or gone."""
+    """The main loop of a worker, with one thread: read tasks from stdin and write outcomes to stdout, until the caller
+    closes the pipe or ends."""
     set_threads(1)
     tasks, outcomes = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a task prints is not an outcome
-    Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    os.dup2(2, 1)  # prints of a task go to stderr
+    Thread(target=_exit_with, args=(os.getppid(),), daemon=True).start()
     with suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:
             outcomes.write(_outcome_of_next(tasks))
             outcomes.flush()
 
 
-def _leave_with(parent: int) -> None:
-    """End when the caller is gone, also in the middle of a task."""
+def _exit_with(parent: int) -> None:
+    """Exit when the caller has ended, even during a task."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -220,7 +221,7 @@ def _leave_with(parent: int) -> None:
 def _outcome_of_next(tasks: IO[bytes]) -> bytes:
     try:
         act, task = pickle.load(tasks)
-    except (AttributeError, ImportError) as error:  # what it speaks of exists in the caller alone
+    except (AttributeError, ImportError) as error:  # the task refers to objects that only the caller has
         return pickle.dumps((False, error))
     return _outcome(act, task)
 

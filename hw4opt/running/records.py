@@ -1,4 +1,4 @@
-"""Records in JSON files: arrays in base64, a checksum, no pickle."""
+"""Records in JSON files: arrays in base64, with a checksum, without pickle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 def write_record(record: dict[str, Any], path: str | Path, which: str) -> None:
-    """Write a record with its checksum, in one piece; raises `InputError` for numbers that are not finite."""
+    """Write a record with its checksum atomically; raises `InputError` for numbers that are not finite."""
     try:
         text = json.dumps({**record, "sha256": digest(record)}, allow_nan=False)
     except ValueError as error:
@@ -28,7 +28,7 @@ def write_record(record: dict[str, Any], path: str | Path, which: str) -> None:
 
 
 def is_record(path: str | Path, kind: str) -> bool:
-    """Whether a file is a record of this kind, by how it begins."""
+    """Whether a file begins like a record of this kind."""
     try:
         if not Path(path).is_file():  # a FIFO can be read once
             return False
@@ -39,7 +39,7 @@ def is_record(path: str | Path, kind: str) -> bool:
 
 
 def read_record(path: str | Path, unpack: Callable[[dict[str, Any]], R]) -> R:
-    """What `unpack` makes of a record that was written; raises `ModelFileError`."""
+    """The result of `unpack` on a record; raises `ModelFileError` for a file that cannot be read or is damaged."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -47,7 +47,7 @@ def read_record(path: str | Path, unpack: Callable[[dict[str, Any]], R]) -> R:
             f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}"
         ) from error
     try:
-        with np.errstate(over="raise", invalid="raise"):  # parameters that no fit has had
+        with np.errstate(over="raise", invalid="raise"):  # invalid parameters of a damaged file
             return unpack(json.loads(text))
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
@@ -58,18 +58,18 @@ def read_record(path: str | Path, unpack: Callable[[dict[str, Any]], R]) -> R:
 
 
 def digest(record: dict[str, Any]) -> str:
-    """SHA-256 of a record."""
+    """SHA-256 of a record, as hexadecimal digits."""
     return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def encode(array: Array) -> dict[str, Any]:
-    """An array as a record holds it."""
+    """An array as stored in a record."""
     data = np.ascontiguousarray(array, dtype="<f8")
     return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
 
 
 def decode(stored: dict[str, Any]) -> Array:
-    """The array of what `encode` gave."""
+    """The array that `encode` stored."""
     return (
         np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8")
         .reshape(stored["shape"])

@@ -1,5 +1,5 @@
-"""Threads: BLAS on one (the matrices are small, and more make them slower by up to a hundred times on a busy machine),
-NumPy on many."""
+"""Threads: one for BLAS (the matrices are small, and on a busy machine several BLAS threads can be a hundred times
+slower), several for NumPy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from threadpoolctl import LibController, ThreadpoolController
 
-FEWEST_ITEMS = 8  # that several threads are started for
-_threads: int | None = None  # what `set_threads` says
-SHARES_PER_THREAD = 4  # that the items are handed out in: to hand over one may cost more than to work on it
+MIN_PARALLEL_ITEMS = 8  # for fewer items no threads are started
+_threads: int | None = None  # number of threads by `set_threads`
+SHARES_PER_THREAD = 4  # groups of items per thread: single items can cost more to hand over than to process
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,13 +25,13 @@ R = TypeVar("R")
 
 @cache
 def _blas() -> list[LibController]:
-    """The libraries of BLAS that are loaded."""
+    """The BLAS libraries that are loaded."""
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Inside the block, BLAS uses one thread; what it used before comes back after."""
+    """Context in which BLAS uses one thread; the earlier number is restored afterwards."""
     several = [(blas, count) for blas in _blas() if (count := blas.get_num_threads() or 1) > 1]
     for blas, _ in several:
         blas.set_num_threads(1)
@@ -43,14 +43,14 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def set_threads(count: int | None) -> None:
-    """How many threads work of this process is spread over; None: the cores that it may use."""
+    """Set the number of threads of this process; None: the number of cores that it may use."""
     global _threads
     _threads = count
 
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Inside the block, work is spread over so many threads; None: over those of outside."""
+    """Context with `count` threads; None: the number outside."""
     before = _threads
     set_threads(before if count is None else count)
     try:
@@ -60,20 +60,20 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def threads_to_use() -> int:
-    """What `set_threads` says, else 1 in a worker process, else the cores that this process may use."""
+    """The number of threads by `set_threads`, else 1 in a worker process, else the cores that this process may use."""
     if _threads is not None:
         return _threads
-    processes = sys.modules.get("multiprocessing.process")  # loaded by whoever starts processes, joblib among them
+    processes = sys.modules.get("multiprocessing.process")  # loaded in worker processes, those of joblib included
     if processes is not None and processes.parent_process() is not None:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """`act` on every item, in order; on several threads where there are several large items (NumPy lets go of the
-    lock)."""
+    """`act` on every item, with results in order; in several threads for MIN_PARALLEL_ITEMS items or more (NumPy
+    releases the GIL)."""
     items = list(items)
-    if len(items) < FEWEST_ITEMS:
+    if len(items) < MIN_PARALLEL_ITEMS:
         return [act(item) for item in items]
     threads = min(len(items), threads_to_use())
     if threads < 2:
@@ -85,8 +85,8 @@ def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 
 def ordered_map(act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`act` on every item, in order, of an iterable such as rows that are read while others are worked on: with no more
-    items in memory than there are threads, and one."""
+    """`act` on every item of an iterable, with results in order, reading items while others are processed; at most one
+    more item than threads is in memory."""
     threads = threads_to_use()
     if threads < 2:
         yield from map(act, items)
@@ -102,9 +102,9 @@ def ordered_map(act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 
 def tree_reduce(combine: Callable[[R, R], R], items: Iterable[R]) -> R | None:
-    """The items combined in pairs, the pairs in pairs, and so on, by their places alone: the same rounding however many
-    threads made them. None of nothing."""
-    waiting: list[tuple[int, R]] = []  # how often combined, and what that gave
+    """The items combined in pairs, the results in pairs, and so on, in a tree that depends only on their number, so
+    that rounding does not depend on threads; None if there are no items."""
+    waiting: list[tuple[int, R]] = []  # height in the tree, and the result
     for found in items:
         height = 0
         while waiting and waiting[-1][0] == height:

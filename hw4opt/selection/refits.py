@@ -55,9 +55,9 @@ def refit(problems: Sequence[Problem], result: FoldResults) -> None:
 
 
 def refit_one_by_one(problem: Problem, result: FoldResults, fitted: Callable[[], None]) -> None:
-    """The folds of one problem, each as a fit would solve it: rows so many that memory holds the states of one fold.
+    """Refit the folds of one problem one at a time, for so many rows that memory holds the dual variables of one fold.
 
-    fitted    called behind every fit
+    fitted    called after every fit
     """
 
     def solve(problems: Sequence[Problem], form: Form) -> Proof:

@@ -1,1 +1,2 @@
-"""Shapes at every x of a range: proof that a fit has them, and the points where rows of it give them to the fit."""
+"""Shape constraints at every x of a range: semi-infinite constraints, imposed by exchange of finitely many points, and
+proven over the whole range."""

@@ -1,5 +1,5 @@
-"""Polynomials: where all Bernstein coefficients on a cell are 0 or more, so is the polynomial. In exact arithmetic: its
-numbers are doubles, which are fractions.   (Farouki 2012.)"""
+"""Polynomials: if all Bernstein coefficients on a cell are ≥ 0, the polynomial is ≥ 0 there. Computed in exact rational
+arithmetic, since all coefficients are doubles.   (Farouki 2012.)"""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from operator import mul
 import numpy as np
 
 from hw4opt.shapes.branch import Search
-from hw4opt.shapes.enclosure import CellRun
+from hw4opt.shapes.enclosure import Cells
 from hw4opt.shapes.function import Condition, KernelSum
 from hw4opt.terms.base import Array
 
-MAX_BERNSTEIN_CELLS = 1_000  # looked at
-VIOLATED_CELL = Fraction(1, 16)  # of the range: what a violation is confined to
+MAX_BERNSTEIN_CELLS = 1_000  # evaluated in one search
+VIOLATED_CELL = Fraction(1, 16)  # of the range: width to which a violation is localized
 
 
 class Bernstein:
-    """g = side (f^(m) - level) on the range, as a polynomial of t, x = low + (high - low) t."""
+    """g = side (f^(m) - level) on the range as a polynomial in t, x = low + (high - low) t."""
 
     def __init__(self, condition: Condition) -> None:
         self.condition, expansion = condition, condition.function.kernel.expansion
@@ -32,14 +32,14 @@ class Bernstein:
         coef[0] -= sum(map(Fraction, condition.shifts))
         low, width = Fraction(condition.low), Fraction(condition.high) - Fraction(condition.low)
         shifted = [Fraction(0)] * len(coef)
-        for one in reversed(coef):  # Horner's rule on polynomials of t
+        for one in reversed(coef):  # Horner's rule with coefficients that are polynomials in t
             shifted = [
                 low * mine + (width * shifted[power - 1] if power else one) for power, mine in enumerate(shifted)
             ]
         self.coef = [condition.side * one for one in shifted]
 
     def search(self) -> Search:
-        """CellRun are halved until each is proven, or is short and an end of it violates the condition."""
+        """Bisect cells until each is proven, or is at most VIOLATED_CELL wide with g < 0 at an end."""
         degree = len(self.coef) - 1
         weights = [[Fraction(math.comb(j, k), math.comb(degree, k)) for k in range(j + 1)] for j in range(degree + 1)]
         whole = [sum(map(mul, row, self.coef), Fraction(0)) for row in weights]
@@ -56,7 +56,7 @@ class Bernstein:
                 middle, (first, second) = (low + high) / 2, _halves(b)
                 cells += [(low, middle, first), (middle, high, second)]
         table = np.array(sorted(left)).reshape(-1, 3)
-        found = CellRun(table[:, 0], table[:, 1], np.zeros(len(table), dtype=int))
+        found = Cells(table[:, 0], table[:, 1], np.zeros(len(table), dtype=int))
         return Search(margin, proven, evaluations, found, table[:, 2], bool(left), False)
 
     def piece_of(self, x: Array) -> np.ndarray:
@@ -74,7 +74,7 @@ class Bernstein:
 
 
 def _halves(b: list[Fraction]) -> tuple[list[Fraction], list[Fraction]]:
-    """The coefficients on both halves of a cell (de Casteljau)."""
+    """The Bernstein coefficients on both halves of a cell (de Casteljau)."""
     first, second = [b[0]], [b[-1]]
     while len(b) > 1:
         b = [(one + other) / 2 for one, other in itertools.pairwise(b)]
@@ -84,7 +84,7 @@ def _halves(b: list[Fraction]) -> tuple[list[Fraction], list[Fraction]]:
 
 
 def _power_coefficients(function: KernelSum, expansion: Sequence[Fraction]) -> list[Fraction]:
-    """Those of x^0, x^1, … of f without its levels, k = Σ_j expansion_j (x z)^j."""
+    """The coefficients of x^0, x^1, … in f without its constants, for k = Σ_j expansion_j (x z)^j."""
     w = [Fraction(one) for one in function.w.tolist()]
     moments = [Fraction(0)] * len(expansion)  # Σ_p coef_p ∂^order_p z_p^j
     rows = zip(function.points.tolist(), function.orders.tolist(), function.factor.tolist(), strict=True)

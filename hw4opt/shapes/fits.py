@@ -1,4 +1,4 @@
-"""Fits whose shapes hold at every x, and are proven to."""
+"""Fits with shape constraints at every x, and proofs of them."""
 
 from __future__ import annotations
 
@@ -19,31 +19,34 @@ from hw4opt.shapes.proof import ShapeProof
 from hw4opt.solvers.interior import Interior
 from hw4opt.terms.base import Array
 
-HANDOVER = 1e-4  # of the mean size of f, f' or f'': a violation below which the next fit is the solver's own
+HANDOVER_VIOLATION = (
+    1e-4  # violation, relative to the mean size of f, f' or f'', below which the chosen solver takes over
+)
 
-S = TypeVar("S", bound=Any)  # a `Solution`, which knows of proofs itself
+S = TypeVar("S", bound=Any)  # a `Solution`, which cannot be imported here: it imports ShapeProof
 
 
 @dataclass(frozen=True, eq=False)
-class _Point:
-    """A fit of the interior point, not certified."""
+class _InteriorFit:
+    """An uncertified fit by the interior point method."""
 
     problem: Problem
     w: Array
     duals: Mapping[str, Array]
 
 
-def _interior_rounds() -> Callable[[Sequence[Problem]], list[_Point]]:
-    """Fits of the interior point for round after round of one batch, whose data and weights stay what they are."""
+def _interior_solver() -> Callable[[Sequence[Problem]], list[_InteriorFit]]:
+    """A function that solves one batch by the interior point method, for repeated rounds with the same data and
+    weights: gap reference and scales are computed once."""
     solver, known = Interior(), dict[str, object]()
 
-    def solve(problems: Sequence[Problem]) -> list[_Point]:
+    def solve(problems: Sequence[Problem]) -> list[_InteriorFit]:
         form, options = canonicalize(problems).knowing(**known), Options(solver.tolerance)
         answer = solver.solve(form, options) if solver.scale_free(form) else solve_scaled(solver.solve, form, options)
         known.update({name: vars(form)[name] for name in ("reference", "scales") if name in vars(form)})
         duals = form.duals_by_name(answer.u)
         return [
-            _Point(problem, w, {name: u[i] for name, u in duals.items()})
+            _InteriorFit(problem, w, {name: u[i] for name, u in duals.items()})
             for i, (problem, w) in enumerate(zip(problems, answer.w, strict=True))
         ]
 
@@ -51,31 +54,34 @@ def _interior_rounds() -> Callable[[Sequence[Problem]], list[_Point]]:
 
 
 def with_points(problems: Sequence[Problem], deadline: float = math.inf, allowed: float = 0.0) -> list[Problem]:
-    """The problems of a batch with rows at the points where their shapes would fail (by more than `allowed`, as in
-    `exchange`); as they are where no shape is to hold at every x."""
+    """The problems of a batch with rows at points, so that no violation above `allowed` (as in `find_points`) is found;
+    unchanged if they have no shape at every x."""
     if not shapes_of(problems[0]):
         return list(problems)
     with one_blas_thread():
-        return find_points(problems, _interior_rounds(), deadline, allowed)[0]
+        return find_points(problems, _interior_solver(), deadline, allowed)[0]
 
 
 def with_proofs(
     problems: Sequence[Problem], solve: Callable[[Sequence[Problem]], list[S]], time_limit: float | None
 ) -> list[S]:
-    """The results of `solve`, with a proof of the shapes that are to hold at every x; those without are not certified.
+    """The results of `solve` with proofs of their shapes at every x; a result whose shape is not proven is not
+    certified.
 
-    Points are found by the interior point, the last of them by what `solve` gives.
+    Points are found with fits of the interior point method, the last of them with those of `solve`.
     """
     if not problems or not shapes_of(problems[0]):
         return solve(problems)
     deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
     with one_blas_thread():
-        points, taken = find_points(problems, _interior_rounds(), deadline, enough=HANDOVER, is_thinned=True)
-        results, examined = exchange(points, solve, deadline, taken)
-    return [_concluded(result, [one.proof for one in found]) for result, found in zip(results, examined, strict=True)]
+        points, rounds_done = find_points(
+            problems, _interior_solver(), deadline, enough=HANDOVER_VIOLATION, is_thinned=True
+        )
+        results, examined = exchange(points, solve, deadline, rounds_done)
+    return [_with_status(result, [one.proof for one in found]) for result, found in zip(results, examined, strict=True)]
 
 
-def _concluded(result: S, proofs: Sequence[ShapeProof]) -> S:
+def _with_status(result: S, proofs: Sequence[ShapeProof]) -> S:
     missing = [one.sentence(*(result.names.x or ())) for one in proofs if not one.proven]
     if not missing or result.status is not Status.CERTIFIED:
         return replace(result, shapes=tuple(proofs))

@@ -1,4 +1,4 @@
-"""Functions of a kernel whose derivatives are bounded by the norm of the function.
+"""Enclosures by the RKHS norm, for stationary kernels with bounded derivatives.
 
 |f^(m)(x)| ≤ ‖f‖ √(∂^m ∂^m k(x, x)), and ‖f‖² = Σ_pq coef_p coef_q ⟨functional p, functional q⟩.
 """
@@ -12,17 +12,17 @@ from operator import add
 import numpy as np
 
 from hw4opt.kernels import Kernel
-from hw4opt.shapes.enclosure import CellRun
+from hw4opt.shapes.enclosure import Cells
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
-CELLS_PER_LENGTH = 8  # of the kernel, to start with
-FEWEST_CELLS = 8
-ALLOWANCE = 1.01  # for the rounding of the bounds themselves
+CELLS_PER_LENGTH = 8  # initial cells per kernel length
+MIN_CELLS = 8  # initial cells at least
+BOUND_ALLOWANCE = 1.01  # factor for the rounding in the bounds themselves
 
 
 class NormBound:
-    """g = side (f^(m) - level): an `Enclosure` in one piece, of a kernel with `derivative_bound` and `largest`."""
+    """g = side (f^(m) - level): an `Enclosure` with one piece, for kernels with `derivative_bound` and `largest`."""
 
     def __init__(self, condition: Condition) -> None:
         self.condition, self.function = condition, condition.function
@@ -32,11 +32,11 @@ class NormBound:
         signed = condition.side * (-1) ** function.orders * function.coef
         self._coef = [np.where(function.orders == n, signed, 0).astype(function.kind) for n in self._orders]
 
-    def start(self) -> CellRun:
+    def start(self) -> Cells:
         low, high = self.condition.low, self.condition.high
-        count = max(FEWEST_CELLS, math.ceil(CELLS_PER_LENGTH * (high - low) / self.kernel.length))
+        count = max(MIN_CELLS, math.ceil(CELLS_PER_LENGTH * (high - low) / self.kernel.length))
         edges = np.linspace(low, high, count + 1)
-        return CellRun(edges[:-1], edges[1:], np.zeros(count, dtype=int))
+        return Cells(edges[:-1], edges[1:], np.zeros(count, dtype=int))
 
     def piece_of(self, x: Array) -> np.ndarray:
         return np.zeros(len(x), dtype=int)
@@ -52,15 +52,15 @@ class NormBound:
         found[0] = found[0] - self.condition.side * self.condition.shift
         return found
 
-    def third(self, cells: CellRun) -> float:
+    def third(self, cells: Cells) -> float:
         return self._third
 
-    def rounding(self, cells: CellRun) -> tuple[float, float, float]:
+    def rounding(self, cells: Cells) -> tuple[float, float, float]:
         return self._rounding
 
     @cached_property
     def _third(self) -> float:
-        return ALLOWANCE * self._norm() * self.kernel.derivative_bound(self.condition.order + 3)
+        return BOUND_ALLOWANCE * self._norm() * self.kernel.derivative_bound(self.condition.order + 3)
 
     @cached_property
     def _rounding(self) -> tuple[float, float, float]:
@@ -68,27 +68,29 @@ class NormBound:
         return of_value + self.condition.shift_rounding, of_slope, of_curvature
 
     def _rounding_of(self, derivative: int) -> float:
-        """What rounding may do to f^(derivative): to kernel values, to their sum, and by way of coef."""
+        """A bound of the rounding in f^(derivative): of kernel values, of their sum, and of coef."""
         function, total = self.function, 0.0
         for n in self._orders:
             mine = function.orders == n
-            size, unsure = self.kernel.largest(derivative + n)
-            of_sum = function.eps * (unsure + (len(function.coef) + 2) * size)
-            total += of_sum * float(np.abs(function.coef[mine]).sum()) + size * float(function.unsure[mine].sum())
-        return ALLOWANCE * total
+            size, value_rounding = self.kernel.largest(derivative + n)
+            of_sum = function.eps * (value_rounding + (len(function.coef) + 2) * size)
+            total += of_sum * float(np.abs(function.coef[mine]).sum()) + size * float(
+                function.coef_rounding[mine].sum()
+            )
+        return BOUND_ALLOWANCE * total
 
     def _norm(self) -> float:
         """An upper bound of ‖f‖."""
         function, kernel = self.function, self.kernel
-        points, square, unsure = function.points[:, None], 0.0, 0.0
+        points, square, error = function.points[:, None], 0.0, 0.0
         for one in self._orders:
             for other in self._orders:
                 mine, theirs = function.orders == one, function.orders == other
                 first, second = function.coef[mine], function.coef[theirs]
                 square += float(first @ kernel.derivative(points[mine], points[theirs], one, other) @ second)
-                size, off = kernel.largest(one + other)
+                size, value_rounding = kernel.largest(one + other)
                 sums = [float(np.abs(coef).sum()) for coef in (first, second)]
-                doubts = [float(function.unsure[which].sum()) for which in (mine, theirs)]
-                unsure += function.eps * (off + (2 * len(points) + 4) * size) * sums[0] * sums[1]
-                unsure += size * (doubts[0] * sums[1] + sums[0] * doubts[1] + doubts[0] * doubts[1])
-        return math.sqrt(max(square, 0.0) + ALLOWANCE * unsure)
+                errors = [float(function.coef_rounding[which].sum()) for which in (mine, theirs)]
+                error += function.eps * (value_rounding + (2 * len(points) + 4) * size) * sums[0] * sums[1]
+                error += size * (errors[0] * sums[1] + sums[0] * errors[1] + errors[0] * errors[1])
+        return math.sqrt(max(square, 0.0) + BOUND_ALLOWANCE * error)

@@ -1,4 +1,4 @@
-"""What rows at points between the data say of a fit."""
+"""The points of shape rows as part of a fit, and the lower bound of the objective with them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from hw4opt.terms.base import Array
 
 
 class ShapePoint(NamedTuple):
-    """A point of a column where a fit is asked for its shape, the order of the derivative of the kernel there, and its
-    factor."""
+    """A point where a shape is imposed: column of x, order of the kernel's derivative, x, and coefficient."""
 
     column: int
     order: int
@@ -23,17 +22,23 @@ class ShapePoint(NamedTuple):
 
 
 def shape_points(problem: Problem, duals: Mapping[str, Array]) -> list[ShapePoint]:
-    """The points in units of the raw x, with their factors, -u/(2 ridge); none of functions without ridge."""
+    """The points with coefficients -u/(2 ridge), in units of the raw x; none for functions without ridge."""
     return [
-        ShapePoint(asked.column, asked.shape.derivative, asked.raw(x), -float(u) / (2 * asked.ridge) * asked.unit)
-        for asked in shapes_of(problem)
-        if (rows := asked.rows) is not None and asked.ridge > 0
+        ShapePoint(
+            required.column,
+            required.shape.derivative,
+            required.raw(x),
+            -float(u) / (2 * required.ridge) * required.unit,
+        )
+        for required in shapes_of(problem)
+        if (rows := required.rows) is not None and required.ridge > 0
         for x, u in zip(rows.points, duals[rows.label], strict=True)
     ]
 
 
 def lower_bound(problem: Problem, duals: Mapping[str, Array], dual_objective: float | None) -> float | None:
-    """The dual objective of what is asked for at some points, less what the margins are worth there."""
+    """A lower bound of the optimum with the shape at every x: the dual objective with rows at points, minus
+    Σ margin |u| over these rows; None if there is no dual objective."""
     if dual_objective is None:
         return None
     worth = (rows.margin * float(np.abs(duals[rows.label]).sum()) for rows in problem.shape_rows)

@@ -1,4 +1,4 @@
-"""What a model file holds of shapes at every x: the rows at points between the data, and the proofs."""
+"""Shapes at every x in a model file: rows at points, and proofs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hw4opt.validation.arguments import check_fields
 
 
 def pack_shapes(problem: Problem, proofs: Sequence[ShapeProof]) -> dict[str, Any]:
-    """The rows, each with the place of its constraint, and what is proven; nothing of a problem without."""
+    """The rows at points, each with the index of its constraint, and the proofs; empty if there are none."""
     if not problem.shape_rows and not proofs:
         return {}
     rows = [
@@ -25,7 +25,7 @@ def pack_shapes(problem: Problem, proofs: Sequence[ShapeProof]) -> dict[str, Any
 
 
 def with_stored_rows(problem: Problem, stored: Mapping[str, Any]) -> Problem:
-    """The problem with the rows of its file."""
+    """The problem with the rows at points of its model file."""
     rows = [
         ShapeRows(problem.constraints[one["constraint"]], tuple(map(float, one["points"])), one["margin"])
         for one in stored.get("shape_rows", ())
@@ -36,7 +36,7 @@ def with_stored_rows(problem: Problem, stored: Mapping[str, Any]) -> Problem:
 
 
 def unpack_proofs(stored: Mapping[str, Any]) -> tuple[ShapeProof, ...]:
-    """The proofs of a file."""
+    """The proofs of a model file."""
     proofs = []
     for one in stored.get("shapes", ()):
         left = None if one["left"] is None else tuple(one["left"])

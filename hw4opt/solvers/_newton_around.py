@@ -18,9 +18,12 @@ NEWTON_STEP_LIMIT = 100
 INNER_STEP_LIMIT = 100
 FIRST_INNER_TOL, LAST_INNER_TOL = 1e-6, 1e-10  # relative gaps of the first and last inner answers,
 INNER_SHARE = 1e-2  # and between them this share of the square of the step before
-FAR_STRETCH = 8.0  # of a Newton step that is taken back: then steps bend at least as chords do, until one is shorter
-NEAR_SHARE = 0.1  # than 1, and after each further step that is taken back than that share of it
-FINAL_CHANGE, FINAL_CHANGE_SHARE = 1e-8, 10.0  # of the last step, or so many tolerances: its square is what is left
+# a Newton step of stretch above FAR_STRETCH is rejected; the next steps use at least the curvature of chords, until
+# their stretch is below NEAR_SHARE^(number of rejected steps)
+FAR_STRETCH = 8.0
+NEAR_SHARE = 0.1
+# largest change by the last step, absolute, and relative to the tolerance: the remaining error is about its square
+FINAL_CHANGE, FINAL_CHANGE_SHARE = 1e-8, 10.0
 STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap, after which rounding allows no more
 
 

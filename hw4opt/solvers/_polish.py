@@ -33,7 +33,7 @@ class Polished:
 
 
 def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
-    """The points (w, u) polished until their gaps are well below `aim` (b,), or unchanged where that gains nothing."""
+    """The points (w, u) polished until their gaps are well below `aim` (b,), or unchanged if that is no improvement."""
     if not form.nonquadratic:
         return Polished(w, u, measure(form, w, u))
     if not form.smooth_count:

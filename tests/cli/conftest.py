@@ -1,4 +1,4 @@
-"""What every test of the command line calls."""
+"""Fixtures of the command line's tests."""
 
 from __future__ import annotations
 

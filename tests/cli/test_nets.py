@@ -1,4 +1,4 @@
-"""`hw4nets` as a person meets it: what its commands do and write."""
+"""The commands of `hw4nets`: what they do and write."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_tables_on_stdout_a_line_an_epoch_and_quiet_says_nothing(hw4nets):
 
 
 def test_too_little_memory_is_a_sentence(hw4nets, monkeypatch):
-    """The error is torch's own: a petabyte is refused at once."""
+    """The error comes from torch, which refuses a petabyte immediately."""
     monkeypatch.setattr(train_command, "run", lambda *words: torch.empty(2**50))
     done = hw4nets(*QUICK, "--out", "run", "--json", "-")
     assert done.status == 1 and "not enough memory for this; take a smaller batch_size" in done.err

@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file, which an extra brings; onnxruntime is the judge."""
+"""Export of a trained network to ONNX (an extra), checked with onnxruntime."""
 
 import json
 from pathlib import Path

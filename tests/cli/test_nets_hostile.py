@@ -103,7 +103,7 @@ def spoil(content: bytes, draw: np.random.Generator) -> bytes:
 
 
 def odd(draw: np.random.Generator):
-    """A value of a kind that nobody expects."""
+    """A value of an unexpected type."""
     values = [
         None,
         True,
@@ -133,7 +133,7 @@ def odd(draw: np.random.Generator):
 
 
 def replaced(value, draw: np.random.Generator, depth: int = 0):
-    """A nested value with one place in it replaced or gone."""
+    """A nested value with one entry replaced or removed."""
     if isinstance(value, dict | list) and value and (depth == 0 or draw.random() < 0.7):
         names = list(value) if isinstance(value, dict) else list(range(len(value)))
         name = names[draw.integers(len(names))]

@@ -1,4 +1,4 @@
-"""`hw4nets predict` as a person meets it: a row per image, and a sentence for what cannot be read."""
+"""`hw4nets predict`: a row per image, and a message for files that cannot be read."""
 
 import csv
 import io

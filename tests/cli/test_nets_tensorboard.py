@@ -1,4 +1,4 @@
-"""Epochs as events of TensorBoard, which an extra brings."""
+"""Epochs as TensorBoard events (an extra)."""
 
 import sys
 from pathlib import Path

@@ -42,7 +42,7 @@ def test_no_heavy_library_is_imported(words, light):
 
 
 def test_ctrl_c_is_130_and_leaves_no_file(start, tmp_path):
-    """It arrives during the search: the child prints a byte where that begins."""
+    """SIGINT arrives during the search: the child prints a byte when it begins."""
     code = "import hw4cli.opt.solve as s; choose = s.choose; "
     code += "s.choose = lambda *words, **more: print(flush=True) or choose(*words, **more); "
     words = ["solve", "--n", "3000", "--loss", "huber", "--reg", "tv", "--select", "loo"]
@@ -58,7 +58,7 @@ def test_ctrl_c_is_130_and_leaves_no_file(start, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 @pytest.mark.parametrize("later", [0.0, 0.1])
 def test_ctrl_c_is_for_the_parent_of_workers(later, start, children, wait_for):
-    """A terminal sends it to the whole group, and workers have just begun to import."""
+    """A terminal sends SIGINT to the whole process group, while workers import modules."""
     code = "from hw4opt.running.processes import Workers\nwith Workers(2) as workers:\n"
     running = start(code + "    list(workers.spread(eval, ['__import__(\"time\").sleep(60)'] * 2))")
     wait_for(lambda: len(children(running.pid)) >= 2)

@@ -1,4 +1,4 @@
-"""Recorded command lines still give their answers: keys, status, choices, exit status, objectives, scores, arrays."""
+"""Recorded command lines give the same results: keys, status, choices, exit status, objectives, scores, arrays."""
 
 import pytest
 

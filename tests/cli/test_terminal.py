@@ -122,7 +122,7 @@ def test_a_long_word_is_no_long_sentence(hw4opt):
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is another thing there")
 @pytest.mark.parametrize("program", ["hw4opt", pytest.param("hw4nets", marks=[SLOW, NETS])])
 def test_ctrl_c_while_the_program_is_imported(program, start):
-    """As soon as the first line of ours has run: a child prints a byte there."""
+    """SIGINT right after the first line of the program: a child prints a byte there."""
     code = f"import sys, hw4cli.start as s; print(flush=True, end='.'); sys.exit(s.{program}())"
     words = ["solve", *GIVEN] if program == "hw4opt" else ["data", "--data", "synthetic"]
     for delay in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3):
@@ -173,7 +173,7 @@ def test_ctrl_c_is_not_lost_in_an_import(start, tmp_path):
 )
 @pytest.mark.parametrize("program", ["hw4opt", pytest.param("hw4nets", marks=[SLOW, NETS])])
 def test_figures_need_no_backend_and_no_home(program, backend, tmp_path):
-    """matplotlib warns where it cannot keep a cache: that is no sentence for users."""
+    """matplotlib's warning about its cache folder is not shown to users."""
     env = {**os.environ, "MPLBACKEND": backend, "HW4NETS_CACHE": str(tmp_path / "cache"), "HOME": os.devnull}
     for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         env.pop(name, None)

@@ -20,7 +20,7 @@ SETTLED = ["--loss", "absolute", "--gamma", "50", "--reg", "ridge=0.01", "--reg"
 
 
 def docstrings(tree):
-    """The nodes of docstrings, which are no sentences to users."""
+    """The nodes of docstrings, which are not messages."""
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node.body[0] for node in ast.walk(tree) if isinstance(node, owners) and node.body]
     return {id(node.value) for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
@@ -140,11 +140,15 @@ def test_data_with_backquotes_stay_as_they_are(hw4opt, tmp_path):
         ("y is missing", 3, "y is missing"),
         ("y holds 1 in row 3", None, "y holds 1 in row 3"),
         (
-            "can fall to 0 for ever (counted from 0: 0, 9 and 2 more)",
+            "can approach 0 without reaching it (counted from 0: 0, 9 and 2 more)",
             None,
-            "can fall to 0 for ever (rows 1, 10 and 2 more)",
+            "can approach 0 without reaching it (rows 1, 10 and 2 more)",
         ),
-        ("can fall to 0 for ever (counted from 0: 4); it", None, "can fall to 0 for ever (row 5); it"),
+        (
+            "can approach 0 without reaching it (counted from 0: 4); it",
+            None,
+            "can approach 0 without reaching it (row 5); it",
+        ),
     ],
 )
 def test_rows_count_from_one(sentence, row, expected):

@@ -1,4 +1,4 @@
-"""Child processes of tests, forked from a server that has torch loaded (else seconds each) and ended whatever happens.
+"""Child processes of tests, forked from a server that has torch loaded (otherwise seconds each), and always terminated.
 
 The server starts at the first use and ends with the tests. A child runs functions that can be imported: those below.
 """
@@ -39,7 +39,7 @@ class Child:
         return self.process.exitcode
 
     def kill(self) -> None:
-        """Ended at once, as by kill -9."""
+        """Kill it, as by kill -9."""
         self.process.kill()
         assert self.status() == -signal.SIGKILL
 

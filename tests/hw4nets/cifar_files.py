@@ -1,4 +1,4 @@
-"""CIFAR-10 on disk, in every way in which it comes; several tests write it."""
+"""CIFAR-10 files in all supported formats, written by several tests."""
 
 import pickle
 import tarfile

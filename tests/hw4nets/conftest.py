@@ -1,4 +1,4 @@
-"""Tiny images, one thread, and a cache of the test's own."""
+"""Tiny images, one thread, and a separate cache per test."""
 
 from __future__ import annotations
 

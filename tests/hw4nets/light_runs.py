@@ -1,4 +1,4 @@
-"""Runs without what takes most of the time of a tiny one: figures in full, and built-in images made anew."""
+"""Fast runs: empty figures, and shared built-in images."""
 
 import copy
 import functools

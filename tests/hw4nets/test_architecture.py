@@ -1,4 +1,4 @@
-"""Who may import whom inside hw4nets, what an import costs, what is public, and that it all says what it is."""
+"""Allowed imports inside hw4nets, import time, public names, and their docstrings."""
 
 import ast
 import re
@@ -58,7 +58,7 @@ ORDER = [
 
 
 def place(name):
-    """Where a module stands in ORDER."""
+    """The index of a module in ORDER."""
     name = name.removesuffix(".__init__")
     return ORDER.index("models.<network>" if name.startswith("models.") else name)
 

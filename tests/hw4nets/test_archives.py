@@ -165,7 +165,7 @@ def test_an_encrypted_archive_is_told(tmp_path, parts):
 
 
 def test_images_under_another_label_are_read_anew(tmp_path, parts):
-    """Files of one size and time that change places: only their folders tell."""
+    """Files of equal size and time that are exchanged: only their folders differ."""
     write_images(tmp_path, parts)
     cat, dog, spare = (tmp_path / "train" / name for name in ("cat", "dog", "spare"))
     for folder in (cat, dog):

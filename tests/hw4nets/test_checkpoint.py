@@ -1,4 +1,4 @@
-"""A run that is killed goes on as if it had not been; a damaged checkpoint is refused, and the one before is used."""
+"""A killed run resumes with identical results; a damaged checkpoint is refused, and the previous one is used."""
 
 import random
 import signal
@@ -69,13 +69,13 @@ def test_a_run_goes_on_exactly(tmp_path, small, change):
 
 
 def _text(path):
-    """What stands in the file, "" where there is none yet."""
+    """The file's content, "" if it does not exist yet."""
     return path.read_text() if path.exists() else ""
 
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_path):
-    """Each time the process is killed at a moment drawn after it has started to work, until it comes to its end."""
+    """The process is killed repeatedly at random times after it has started to work, until it finishes."""
     draw = random.Random(0)
     config, shape = replace(EVERYTHING, epochs=20), replace(SHAPE, M=4)
     kills = 0

@@ -133,7 +133,7 @@ def test_a_source_that_changes_with_size_and_time_as_they_were_is_read_anew(tmp_
 
 
 def entry(cache):
-    """What the cache's one file holds, and how to write it anew."""
+    """The content of the cache's file, and a function to rewrite it."""
     path = next(cache.iterdir())
     with np.load(path) as kept:
         arrays = {name: kept[name] for name in kept.files}

@@ -1,4 +1,4 @@
-"""Two processes of torchrun train as one does."""
+"""Training with two torchrun processes equals training with one."""
 
 import json
 import os

@@ -25,7 +25,7 @@ def server(tmp_path):
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, request, client_address):
-            """A client that hangs up early is not told on stderr: a test looks at what the program writes there."""
+            """Early disconnects are not reported on stderr, which a test checks."""
 
     with Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
         threading.Thread(

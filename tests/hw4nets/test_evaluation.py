@@ -1,4 +1,4 @@
-"""Accuracy, confusions and the worst mistakes of a network whose answers are known."""
+"""Accuracy, confusion matrix and worst mistakes of a network with known predictions."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from hw4nets.image_set import ImageSet
 
 
 class Reader(nn.Module):
-    """Says the class that the first pixel's row of brightness spells, so that what is right is known."""
+    """Predicts the class encoded in the brightness of the first pixels, so that the correct results are known."""
 
     def forward(self, x):
         return torch.stack([x[:, 0, 0, label] for label in range(10)], dim=1)

@@ -141,7 +141,7 @@ def test_evaluation_in_parts_gives_every_image_its_output(small):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_kept_memory_spares_the_page_faults(tmp_path):
-    """In a process of its own: it concerns the whole process."""
+    """In a separate process, since the setting affects the whole process."""
     with child(count_page_faults, folder=tmp_path) as counting:
         assert counting.status() == 0, counting.stderr.read_text()
         faults = counting.stdout.read_text().strip()

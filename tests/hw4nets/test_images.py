@@ -1,4 +1,4 @@
-"""Kinds of PNG and JPEG: each is read as it is meant, or refused by name."""
+"""Variants of PNG and JPEG: each is decoded correctly, or refused with its name."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Pickles read as data: every protocol, and crafted ones that must end in a sentence, in little time and memory."""
+"""Pickles read as data: all protocols, and crafted files that must give a message in little time and memory."""
 
 import pickle
 import struct
@@ -233,7 +233,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def test_none_of_them_kills_the_process_or_takes_memory(tmp_path, parts):
-    """In a process of its own: a segmentation fault would end this one."""
+    """In a separate process, since a segmentation fault would kill this one."""
     (tmp_path / "cifar").mkdir()
     write_pickle(tmp_path / "cifar", parts)
     for number, (content, _) in enumerate(CRAFTED.values()):

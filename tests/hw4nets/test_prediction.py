@@ -1,4 +1,4 @@
-"""Images without labels, read batch by batch, and what a run says of them."""
+"""Images without labels, read in batches, and a run's predictions for them."""
 
 from pathlib import Path
 

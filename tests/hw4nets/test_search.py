@@ -1,4 +1,4 @@
-"""Searches are seeded, go on where they stopped, never see a test image, and end in a recipe that trains."""
+"""Searches are seeded, resume where they stopped, never use test images, and end with a recipe that trains."""
 
 import csv
 import json
@@ -115,7 +115,7 @@ def test_a_search_that_is_stopped_has_its_best_so_far(tmp_path, small):
 
 @pytest.mark.slow
 def test_a_trial_that_torch_cannot_run_is_impossible(tmp_path, small, monkeypatch):
-    """Batch normalisation of one value a channel, say, is torch's own ValueError."""
+    """For example, batch normalisation of one value per channel is a ValueError of torch."""
     build = module.build
 
     def picky(shape, seed):
@@ -130,7 +130,7 @@ def test_a_trial_that_torch_cannot_run_is_impossible(tmp_path, small, monkeypatc
 
 @pytest.mark.slow
 def test_a_trial_without_enough_memory_is_passed_over_and_every_other_error_is_not(tmp_path, small, monkeypatch):
-    """Else the search would draw and fail at it again each time that it goes on."""
+    """Otherwise the search would draw it again, and fail, after each resume."""
     build = module.build
 
     def large(shape, seed):
@@ -187,7 +187,7 @@ def test_one_process_at_a_time_searches_in_a_folder(tmp_path, small):
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_several_processes_do_the_trials_of_one(tmp_path, small, shared):
-    """Random values depend on the trial's place alone, not on who runs it."""
+    """Random values depend only on the number of the trial, not on the process that runs it."""
     plan, told = Plan(RECIPE, SPACE, 5, "random"), []
     one = search(plan, small, tmp_path / "one")
     storage = f"sqlite:///{tmp_path / 'shared.db'}" if shared else None
@@ -207,7 +207,7 @@ def test_searches_in_one_database_share_their_trials_and_no_others(tmp_path, sma
 
 
 def test_two_that_begin_the_last_trial_at_once_run_it_once(tmp_path, small, monkeypatch):
-    """The other one's is asked for between the count and the trial's own place."""
+    """The other process's trial is created between the count and this trial's number."""
     plan, held, ran = Plan(RECIPE, SPACE, 1), module.held_trials, []
     monkeypatch.setattr(module, "train", lambda *words, **more: ran.append(1))
     with module.joined_study(plan, small, tmp_path / STUDY_FILE) as study:
@@ -324,7 +324,7 @@ def test_the_first_trial_has_the_values_of_the_recipe_as_far_as_the_space_holds_
 
 @pytest.mark.parametrize("after", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_search_that_was_killed_within_a_trial_does_that_trial_again(tmp_path, small, monkeypatch, after):
-    """What such a process leaves is a trial that is running for ever."""
+    """A killed process leaves a trial that stays in the state running."""
     plan = Plan(RECIPE, SPACE, 3)
     whole = search(plan, small, tmp_path / "whole")
     accuracy, calls = module._accuracy, []

@@ -62,7 +62,7 @@ def server(tmp_path):
 
 
 def test_two_processes_share_a_postgresql_database(tmp_path, server):
-    """Random values depend on a trial's place: whoever runs it, they are those of one process."""
+    """Random values depend only on the trial's number: they equal those of a single process."""
     from hw4nets.data import load
 
     data = load("synthetic")

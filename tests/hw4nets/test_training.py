@@ -1,4 +1,4 @@
-"""The loop learns, says the truth about it, and is the same again; each setting does what it says."""
+"""Training learns, reports correct figures, and is reproducible; each setting has its effect."""
 
 import re
 from dataclasses import fields, replace

@@ -15,7 +15,7 @@ class Foreign:
 
 
 class Data:
-    """A data frame's manner of handing out its values."""
+    """Provides its values like a data frame."""
 
     def __init__(self, values):
         self.values = values

@@ -1,4 +1,4 @@
-"""Who may import whom, what an import costs, and what is public: pinned by reading the source."""
+"""Allowed imports, import time, and public names, checked in the source."""
 
 import ast
 import inspect

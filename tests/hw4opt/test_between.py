@@ -1,4 +1,4 @@
-"""How far shapes fail between the data rows, against a dense grid and against closed forms."""
+"""Violations of shapes between the data rows, against a dense grid and closed forms."""
 
 import numpy as np
 import pytest
@@ -159,7 +159,7 @@ def test_the_lower_hull_is_the_largest_convex_function_below():
 
 
 def test_several_columns_are_looked_at_between_neighbouring_rows():
-    """A failure that is named is there: the slope and the value at the point, from the curve itself."""
+    """A reported violation exists: slope and value at the point, from the curve itself."""
     draw = np.random.default_rng(0)
     x = draw.uniform(size=(40, 2)) * [1, 1000]
     y = x[:, 0] - (x[:, 1] / 1000) ** 2 + 0.2 * draw.standard_normal(40)

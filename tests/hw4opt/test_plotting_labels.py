@@ -33,7 +33,7 @@ def test_labels_of_neighbours_do_not_overlap(rows, size):
 
 
 def test_they_would_overlap_without_moving():
-    """What makes the test above one that can fail."""
+    """Shows that the test above can fail."""
     axes = plot_fit(fit(Problem(X, np.sin(6 * X), kernel=RBF(gamma=80), regularizers=[Ridge(0.01)])))
     first = SpreadLabel(axes, "one", (0.5, 0.0), False, "red")
     second = SpreadLabel(axes, "two", (0.5, 0.01), False, "red")

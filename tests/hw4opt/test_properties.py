@@ -164,7 +164,7 @@ def test_native_agrees_with_the_compiled_model(kernel, columns, oracle):
 
 
 def wide(kernel=None, **given):
-    """A small problem in one column that shows every face: ties, no order, an outlier."""
+    """A small problem in one column with ties, unsorted x and an outlier."""
     random = np.random.default_rng(5)
     x = np.round(random.uniform(0, 2, 30), 1)
     y = 3 + x**2 + 0.5 * random.standard_normal(30)

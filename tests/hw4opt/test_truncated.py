@@ -274,7 +274,7 @@ def test_all_counts_of_1_have_no_finite_maximum():
     x, _ = songs(30)
     result = fit(Problem(x, np.ones(30), loss=TRUNCATED, intercept=True))
     assert result.status is Status.NO_FINITE_MAXIMUM and result.existence.supremum == 0
-    assert "30 rows with y = 1 can fall to 1 for ever" in result.message
+    assert "30 rows with y = 1 can approach 1 without reaching it" in result.message
     assert fit(Problem(x, np.ones(30), loss=TRUNCATED, regularizers=[Ridge(0.1)])).status is Status.CERTIFIED
     with pytest.raises(InputError, match="every count in y is 1, so that the likelihood has no finite maximum"):
         PoissonMixture(1, truncated=True).fit(x, np.ones(30))
@@ -415,7 +415,7 @@ def test_statsmodels_agrees():
 
 
 def test_a_slack_is_a_number_however_small_or_large_the_mean():
-    """exp(z) is 0 from -746 on and infinite from 710 on: nothing is lacking there, or everything."""
+    """exp(z) is 0 below -746 and infinite above 710: the gap is 0 or infinite there."""
     y = np.array([1.0, 1.0, 3.0, 1.0, 3.0])
     z = np.array([-800.0, -760.0, -800.0, 720.0, 720.0])
     u = np.array([0.0, 0.5, -2.0, 0.0, 0.0])

@@ -1,4 +1,4 @@
-"""Every solver certifies ordinary problems from its own point and duals, and all of them agree: seven kinds on six
+"""Every solver certifies typical problems from its own point and duals, and all agree: seven kinds on six
 series like real ones.
 
 gamma reaches 2,000/range², the ridge 1e-2, y 1e-1 to 1e5, and x repeats. One of each kind runs by default; `pytest -m
@@ -168,7 +168,7 @@ def marked(names, slow=()):
 
 @cache
 def answer(name, solver):
-    """(result, seconds of the processor), or the sentence with which the solver refused or is missing."""
+    """(result, CPU seconds), or the sentence with which the solver refused or is missing."""
     tol, limit = SOLVERS[solver]
     started = time.process_time()
     try:

@@ -128,7 +128,8 @@ def room(module: str) -> str:
 
 
 def circles(graph: dict[str, set[str]]) -> int:
-    """How many rooms are left when those that import nothing left are taken away again and again."""
+    """The number of rooms in import cycles: those left after repeatedly removing rooms that import none of the
+    others."""
     left = dict(graph)
     while True:
         leaves = {name for name, needs in left.items() if not needs & left.keys()}

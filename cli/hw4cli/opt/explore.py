@@ -101,7 +101,7 @@ def command(host: str, port: int, browser: bool, max_upload: int, **given: Any) 
 
 
 def _write_start(start: State, truth: Truth | None, output: OutputOptions) -> None:
-    """Write the figure and the model of the fit that the page starts with, where they are asked for."""
+    """Write the figure and the model of the initial fit if they are requested."""
     if output.plot is None and output.save is None:
         return
     result = solved(start, start.built()).raise_for_status()
@@ -158,7 +158,7 @@ def serve(
     port: int = 0,
     token: str | None = None,
 ) -> Any:
-    """The server of the page; raises `InputError` where it cannot be had."""
+    """The server of the page; raises `InputError` if it cannot be started."""
     try:
         from hw4cli.opt.explorer.server import Explorer, is_loopback
     except ModuleNotFoundError as error:

@@ -84,8 +84,8 @@ def _check(solved: Solved, output_options: OutputOptions) -> Crosscheck:
 def repeating(
     solved: Solved, problem_options: ProblemOptions, solver_options: SolverOptions, selection_options: SelectionOptions
 ) -> Mapping[str, str]:
-    """What repeats the fit: the command with every hyper-parameter given, a script where columns and rows are read
-    as they stand, and the problem file, with what was asked for."""
+    """Means to repeat the fit: the command with all hyper-parameters, a script if columns and rows are used unchanged,
+    and the problem file with the original options."""
     settled = settled_options(problem_options, solved.result.problem)
     words = given_words(solve_command, {**vars(settled), **vars(solver_options), "select": "none"})
     repeats = {"Command line, the same fit": command_text(["solve", *words])}

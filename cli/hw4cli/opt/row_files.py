@@ -13,28 +13,28 @@ from hw4opt.running.array_files import free_memory
 from hw4opt.tables import STDIN, TableFiles
 from hw4opt.tables.files import PARQUET_SUFFIXES
 
-BASIS_COLUMNS = 64  # of a table's basis, about: what a fit in memory takes for each row
-CELL_BYTES = 80  # of a cell of a CSV, which is a Python string
+BASIS_COLUMNS = 64  # estimated rank of the basis, for the memory of a fit per row
+CELL_BYTES = 80  # memory per cell of a CSV, a Python string
 DATA_FILES = click.argument("data", nargs=-1, metavar="[DATA]…")
 MEMORY_OPTION = click.option(
     "--memory",
     metavar="BYTES",
     callback=lambda context, parameter, text: None if text is None else bytes_of(context, parameter, text),
-    help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
-    "block at a time, again and again, and so are several files, folders and patterns; of those it is what tv, trend, "
-    "shapes, quantile and absolute loss may take, which put the rest on disk.",
+    help="Memory limit of a table and its fit, as in 2GB; default: half of the free memory. Larger tables, several "
+    "files, folders and patterns are read one block at a time, in several passes; for them it is the limit of fits "
+    "with tv, trend, shapes, quantile and absolute loss, which store the rest on disk.",
 )
 DASK_OPTION = click.option(
     "--dask",
     metavar="SCHEDULER",
     help="Address of a Dask scheduler, as in tcp://host:8786, whose workers read the Parquet files of DATA in blocks, "
-    "keep the rows and sum over them. Default: this process reads them.",
+    "hold the rows and sum over them. Default: this process reads them.",
 )
 
 
 def row_files(data: tuple[str, ...], memory: int | None, dask: str | None = None) -> TableFiles | None:
-    """The files, where they are several, a folder or a pattern, their rows need more memory than there is, or the
-    workers of Dask read them; None for a table that is read into memory. Raises `InputError`."""
+    """The files to read in blocks: several files, a folder, a pattern, a file that needs more memory than there is, or
+    files for Dask workers; None for a table that is read into memory. Raises `InputError`."""
     if dask is not None:
         if not data:
             raise InputError(f"--dask {dask}: its workers read files; name Parquet files as DATA")
@@ -42,7 +42,7 @@ def row_files(data: tuple[str, ...], memory: int | None, dask: str | None = None
     if not data or (len(data) == 1 and not _in_blocks(data[0], memory)):
         return None
     if STDIN in data:
-        raise InputError("DATA names standard input beside files, which are read again and again; give files alone")
+        raise InputError("DATA names standard input beside files, which are read several times; give files only")
     return TableFiles.of(*data)
 
 

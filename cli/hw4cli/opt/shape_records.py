@@ -25,9 +25,9 @@ def _along(result: Result, term: Term, names: Sequence[str]) -> str | None:
 def shape_part(result: Result, names: Sequence[str]) -> dict[str, Any]:
     """`shapes`, one record for each constraint on f or a derivative of it; `names` are those of the x columns.
 
-    component            whose it is, where it is that of one component of a sum
-    everywhere           whether it is asked for at every x from low to high; proven: whether that is proven
-    margin, asked        how much more is proven, and asked for by the rows at `points` points between the data
+    component            the component of a sum that it constrains, if any
+    everywhere           whether it is imposed at every x from low to high; proven: whether that is proven
+    margin, asked        the proven margin, and that imposed by the rows at `points` points between the data
     cells, evaluations   of the proof
     fall                 the largest failure that was found, 0 where none was, between fall_from and fall_to
     Of shapes at every x, `shape_points` and `lower_bound` of the `Solution` besides.

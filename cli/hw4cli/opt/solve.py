@@ -90,9 +90,9 @@ def command(
     """Fit a penalised or shape-constrained regression, and prove it.
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
-    of them, a pattern in quotes such as 'data/*.parquet', and a file that needs more than --memory are read a block at
-    a time. Their --select is kfold:K on all rows, or auto, on a sample; with tv, trend, shapes, quantile or absolute
-    loss, whose columns are kept in memory and the rest, where that is short, on disk, it is auto.
+    of them, a pattern in quotes such as 'data/*.parquet', and a file that needs more than --memory are read one block
+    at a time. Their --select is kfold:K on all rows, or auto on a sample. Fits with tv, trend, shapes, quantile or
+    absolute loss keep the columns in memory, and other arrays on disk if memory is short.
     """
     given = {**given, "data": data[0] if len(data) == 1 else None}
     records = (

@@ -31,7 +31,7 @@ from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.blocks import BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
-from hw4opt.blocks.all_rows import keeps_states
+from hw4opt.blocks.all_rows import needs_row_duals
 from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
 from hw4opt.blocks.rows import BlockSums, SourceSums
@@ -167,7 +167,7 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
     )
     if (refusal := refuse(model)) is not None:
         raise RefusedError(with_columns(refusal, names))
-    only = "interior" if keeps_states(model) else "newton"
+    only = "interior" if needs_row_duals(model) else "newton"
     if solver_options.solver not in ("auto", only):
         raise InputError(
             f"--solver {solver_options.solver} needs all rows at once; rows in blocks are fitted by --solver {only}"

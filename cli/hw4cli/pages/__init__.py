@@ -1,4 +1,4 @@
-"""Pages of one file: styles, scripts and data are inside, and no other host is asked for anything.
+"""Pages in one file: styles, scripts and data are inside, and no other host is contacted.
 
 The files beside this one are the parts. `vendor/` holds what others wrote, with its licences.
 """
@@ -48,7 +48,7 @@ def page(
     body        its HTML, in which texts are escaped
     styles, scripts    parts that come after the shared ones; scripts share one scope
     data        what scripts read as `PAGE`
-    connects    whether it may open a socket to its own server; it may ask nobody for anything else
+    connects    whether it may open a socket to its own server; it may not contact other hosts
     """
     shared = part(SHARED_SCRIPTS[0])
     own = '"use strict";\n' + "\n".join(part(name) for name in (*SHARED_SCRIPTS[1:], *scripts))

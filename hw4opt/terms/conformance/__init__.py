@@ -1,7 +1,7 @@
-"""Check of a term's functions against each other, used by the tests and for users' own terms.
+"""Consistency checks of a term's functions, for the tests and for users' own terms.
 
-prox and conjugate are compared with brute-force minimisation of `value`, derivatives with differences, the cvxpy model
-with its value. Terms are sums over rows, and are checked row by row.
+prox and conjugate are compared with brute-force minimisation of `value`, derivatives with finite differences, the cvxpy
+model with `value`. Terms are sums over rows and are checked row by row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hw4opt.errors import InputError, shown
 from hw4opt.terms import registry
 from hw4opt.terms.base import Term
 from hw4opt.terms.conformance._derivatives import check_derivatives, check_duals, check_likelihood
-from hw4opt.terms.conformance._faces import faces_of
+from hw4opt.terms.conformance._fixed import fixed_terms
 from hw4opt.terms.conformance._models import check_model, check_units
 from hw4opt.terms.conformance._values import check_conjugate, check_fenchel_young, check_prox, check_value
 from hw4opt.terms.requirements import class_fault, term_fault
@@ -36,27 +36,27 @@ TERM_CHECKS = (
 
 
 def check_term(term: Term | type[Term], targets: ArrayLike | None = None) -> None:
-    """Raise `InputError` with a sentence on the first fault of a term: a missing part, or two functions that disagree.
+    """Raise `InputError` for the first fault of a term: a missing function, or two functions that disagree.
 
-    term      the term with its parameters, or its class, which is then taken with its defaults
-    targets   (k,) targets to try a smooth loss with; None: a few that it takes
+    term      the term with its parameters, or its class, which is then created with its defaults
+    targets   (k,) targets for a smooth loss; None: a few that it accepts
 
     `value`, `prox` and `conjugate` are compared with brute-force minimisation and the Fenchel-Young inequality, `model`
-    with `value`, `in_units` with both, derivatives with differences. cvxpy is imported for the model.
+    with `value`, `in_units` with both, derivatives with finite differences. Needs cvxpy for the model.
     """
     for made in _with_weight_0(_made(term)):
         if fault := (None if isinstance(made, registry.load("regularizer", "ridge")) else term_fault(made)):
             raise InputError(fault)
         check_dataclass(made)
-        faces = list(faces_of(made, targets))
+        terms = list(fixed_terms(made, targets))
         with np.errstate(all="ignore"):
             for check in TERM_CHECKS:
-                for face in faces:
-                    check(face)
+                for fixed in terms:
+                    check(fixed)
 
 
 def _with_weight_0(term: Any) -> Iterator[Term]:
-    """The term, and the same with weight 0, which a search may try."""
+    """The term, and the same term with weight 0, which a search may try."""
     yield term
     if "weight" in registry.parameters(type(term)):
         yield dataclasses.replace(term, weight=0.0)

@@ -1,4 +1,4 @@
-"""Counts that mislead without a warning: each case gets its warning or its right value (data in tests/data)."""
+"""Counts that could mislead: each case gives a warning or the correct value (data in tests/data)."""
 
 import csv
 import json
@@ -143,7 +143,7 @@ def test_a_zero_and_all_ones_are_refused_or_said(hw4opt, tmp_path):
             and not done.out
         )
     done = hw4opt("solve", "ones.csv", *solve, "--json", "-", "--quiet")
-    assert done.status == 1 and done.json["status"] == "no_finite_maximum" and "y = 1 can fall to 1" in done.err
+    assert done.status == 1 and done.json["status"] == "no_finite_maximum" and "y = 1 can approach 1" in done.err
     done = hw4opt("em", "ones.csv", "--k", 1, "--truncated", "--json", "-")
     assert (
         done.status == 2 and "every count in column 'y' is 1, so that the likelihood has no finite maximum" in done.err

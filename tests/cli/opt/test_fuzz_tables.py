@@ -1,4 +1,5 @@
-"""Hostile tables and words: whatever comes in, an exit status of the contract, a sentence, and inputs as they were.
+"""Hostile tables and arguments: every input gives an exit status of the contract and a message, and leaves files
+unchanged.
 
 A sample of each by default; `-m full` takes thirty times as many. Derandomised: the same cases in every run.
 """

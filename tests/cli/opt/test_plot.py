@@ -39,7 +39,7 @@ def test_one_setting_is_fitted_though_its_score_is_infinite(hw4opt, rare, tmp_pa
 
 @pytest.mark.parametrize("columns", [1, 2])
 def test_a_row_of_weight_0_may_hold_any_target_and_is_not_drawn(hw4opt, tmp_path, columns):
-    """It is left out before anything is built, and often because its target is wrong."""
+    """The row is dropped before the problem is built, often because its target is invalid."""
     draw = np.random.default_rng(1)
     x, counts = draw.normal(size=(30, columns)), draw.poisson(3, size=30)
     names = ["a", "b"][:columns]

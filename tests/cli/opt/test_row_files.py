@@ -153,12 +153,12 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be had over rows in blocks"),
-        (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be had over rows in blocks"),
-        (["--x", "x", "--reg", "tv=1", "--memory", "300kb"], "for 3,000 rows, which may take 300 kB; give a larger"),
+        (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be fitted over rows in blocks"),
+        (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be fitted over rows in blocks"),
+        (["--x", "x", "--reg", "tv=1", "--memory", "300kb"], "for 3,000 rows, and the limit is 300 kB; give a larger"),
         (["--x", "x", "--weights", "y"], "0.parquet: column 'y' holds -1.61146 in row 891"),
         (["--x", "x", "--save", "-"], "--save -: nothing but --json goes to stdout; give a name, as in ./-"),
-        (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks takes"),
+        (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks needs"),
         (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver interior"),
         (["--x", "count,x", "--constraint", "increasing"], "give increasing:column=NAME, or one x column"),
         (["--x", "x", "--reg", "tv=1", "--y", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
@@ -187,7 +187,7 @@ def test_what_blocks_cannot_have_is_one_sentence(hw4opt, data, words, said):
 
 @pytest.mark.slow
 def test_hyperparameters_are_chosen_on_all_rows_or_on_a_sample(hw4opt, data):
-    """What is chosen is fitted, and its score is that of the same choice in memory to within the folds."""
+    """The chosen model is fitted; its score equals that of the same search in memory up to the different folds."""
     words = ["--x", "x", "--loss", "huber:delta=0.5", "--search", "grid", "--grid", "ridge=0.01:10:4", "--json", "-"]
     words += ["--gamma", "30"]
     every = hw4opt("solve", data, *words, "--select", "kfold:5", "--save", "m.json")
@@ -292,7 +292,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_written(hw4opt, data, monkey
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_file(start, data):
-    """It arrives while rows are read: the child prints a byte at each pass."""
+    """SIGINT arrives while rows are read: the child prints a byte at each pass."""
     code = "import hw4opt.blocks.tables as t; parts = t.TableRows.parts; "
     code += "t.TableRows.parts = lambda *a: (print(flush=True), __import__('time').sleep(1), parts(*a))[2]; "
     before = sorted(data.parent.iterdir())
@@ -322,7 +322,7 @@ def test_ctrl_c_while_choosing_on_a_sample_ends_with_130_and_the_best_so_far(hw4
 
 
 def test_files_in_blocks_are_tables(data):
-    """Blocks say where they stand in their file."""
+    """Messages name the row in its file, not in its block."""
     blocks = list(TableFiles.of(data).blocks(["x"]))
     assert [len(one) for one in blocks] == [1_000] * 3 and isinstance(blocks[0].column("x"), ArrowCells)
     with pytest.raises(InputError, match="row 7"):

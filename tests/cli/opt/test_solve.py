@@ -250,7 +250,7 @@ def test_the_tables_numbers_are_null_where_there_are_none(hw4opt, dose):
 
 @pytest.mark.parametrize("kernel", ["rbf", "laplacian", "matern52", "polynomial"])
 def test_the_unit_of_x_changes_nothing_but_gamma(hw4opt, tmp_path, kernel):
-    """From 1e-150 to 1e150, of which squares are 0 or infinite; every range is found in the unit."""
+    """Units from 1e-150 to 1e150, whose squares are 0 or infinite; default ranges scale with the unit."""
     y = np.sin(np.arange(24) / 4) + 0.1 * np.random.default_rng(0).standard_normal(24)
     power = 1 if kernel == "laplacian" else 2
     found = {}
@@ -278,7 +278,7 @@ def test_a_full_disk_is_a_sentence(hw4opt, monkeypatch):
 
 
 def test_ctrl_c_in_a_destructor_is_not_lost(hw4opt, ctrl_c, monkeypatch):
-    """Python prints what a destructor raises, and drops it."""
+    """Python prints and ignores exceptions of destructors."""
 
     class Closing:
         def __del__(self):

@@ -1,4 +1,4 @@
-"""Command lines and what they answered, recorded: a change of structure changes none of it.
+"""Recorded command lines and their results, which a refactoring must not change.
 
 `commands.txt` holds a command line each; `answers.json` what it gave: exit status and JSON. `python
 tests/cli/recorded/answers.py` records anew, which a change of what users get has to do, and say why. Sentences, times,

@@ -1,5 +1,5 @@
-"""Fits with a state for each row, over rows in blocks, against the same fits in memory: the solver is the same, the
-order of the rows and the places of arrays are not."""
+"""Fits with a dual variable per row, over rows in blocks, against the same fits in memory: the solver is the same, the
+order of the rows and the location of arrays are not."""
 
 import errno
 import mmap
@@ -100,11 +100,11 @@ def cases():
 
 
 def needed(model, x):
-    return all_rows.bytes_a_row(model, 1 if x.ndim == 1 else x.shape[1]) * SIZE
+    return all_rows.bytes_per_row(model, 1 if x.ndim == 1 else x.shape[1]) * SIZE
 
 
 def in_file(array):
-    """Whether the entries of an array lie in a mapped file."""
+    """Whether an array is memory-mapped from a file."""
     while isinstance(array, np.ndarray):
         array = array.base
     return isinstance(array, mmap.mmap)
@@ -126,7 +126,7 @@ def matrices(monkeypatch):
 
 @pytest.mark.parametrize("name", cases())
 def test_rows_in_blocks_give_the_fit_of_memory(name, monkeypatch, matrices):
-    """With all arrays that may lie in files there."""
+    """With all large arrays in files."""
     monkeypatch.setattr(array_files, "SMALLEST_FILE", 0)
     monkeypatch.setattr(rows, "BLOCK_ROWS", 128)
     model, columns = cases()[name]
@@ -153,7 +153,7 @@ def test_the_matrix_is_in_memory_where_there_is_room_and_else_in_a_file_without_
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     model, columns = cases()["tv"]
-    states = all_rows.state_bytes_a_row(model) * SIZE
+    states = all_rows.dual_bytes_per_row(model) * SIZE
     sizes, on_disk = [], array_files._on_disk
     monkeypatch.setattr(array_files, "_on_disk", lambda shape, size: sizes.append(size) or on_disk(shape, size))
     for more, in_files in ((0, 2), (states, 1), (10_000_000, 0)):
@@ -200,7 +200,7 @@ def test_too_little_memory_or_disk_is_one_sentence_with_numbers(monkeypatch):
     few = needed(model, columns[0]) - 1
     with pytest.raises(
         RefusedError,
-        match=r"tv over rows in blocks takes \d+ bytes of memory a row .*: 115 kB for 900 rows, which may take 115 kB;",
+        match=r"tv over rows in blocks needs \d+ bytes of memory per row.*: 115 kB for 900 rows, .* limit is 115 kB;",
     ):
         fit_blocks(model, Parts(*columns), memory=few)
 
@@ -274,7 +274,7 @@ def test_what_a_source_may_not_do():
 
     model, columns = cases()["tv"]
     for source in (Shrinks(*columns, size=50), Grows(*columns)):
-        with pytest.raises(InputError, match="the rows are not those of the first pass"):
+        with pytest.raises(InputError, match="the rows differ from those of the first pass"):
             fit_blocks(model, source)
     with pytest.raises(InputError, match="memory is -5; it must be 1 byte or more"):
         fit_blocks(model, Parts(*columns), memory=-5)
@@ -295,8 +295,8 @@ def test_shapes_that_fail_between_the_rows_are_told():
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (Model(RBF(1.0), Squared(), [RIDGE], [Increasing(everywhere=True)]), "at every x cannot be had"),
-        (Model(RBF(1.0), Quantile((0.1, 0.9)), [RIDGE]), "quantile of several levels cannot be had"),
+        (Model(RBF(1.0), Squared(), [RIDGE], [Increasing(everywhere=True)]), "at every x cannot be fitted"),
+        (Model(RBF(1.0), Quantile((0.1, 0.9)), [RIDGE]), "quantile of several levels cannot be fitted"),
     ],
 )
 def test_what_cannot_be_had_is_a_sentence(model, said):

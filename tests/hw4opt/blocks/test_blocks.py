@@ -1,4 +1,4 @@
-"""Fits to rows in blocks against the same fits in memory, which share Newton's method with them, and nothing of basis,
+"""Fits to rows in blocks against the same fits in memory, which share Newton's method, but not the code of basis,
 scales, sums and certificate."""
 
 import numpy as np
@@ -99,7 +99,7 @@ def test_blocks_give_the_fit_of_memory(name):
 
 @pytest.mark.parametrize("name", ["huber", "poisson, intercept, weights", "linear huber"])
 def test_the_certificate_is_that_of_memory_away_from_the_optimum(name):
-    """A point that is none has the gap that the certificate in memory gives it, which is above the tolerance."""
+    """A point that is not optimal has the same gap as by the certificate in memory, above the tolerance."""
     model, data = cases()[name]
     source = ArrayRows.of(*data)
     found = fit_blocks(model, source)

@@ -1,4 +1,4 @@
-"""Held-out errors over rows in blocks, against the same folds in memory, which share neither sums nor steps."""
+"""Held-out errors over rows in blocks, against the same folds in memory, which use other code for sums and steps."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,7 @@ import pytest
 
 from hw4opt import RBF, Huber, InputError, Logistic, Poisson, Polynomial, Quantile, RefusedError, Ridge, Squared
 from hw4opt.blocks import ArrayRows, held_out, reference, rows, select_blocks, survey
-from hw4opt.blocks.choose import _sampled
+from hw4opt.blocks.choose import _sample_problem
 from hw4opt.problem import Model
 from hw4opt.selection import select
 from hw4opt.selection.held_out import score_settings
@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_same_folds_in_memory(name, intercept, metric):
 
 
 def test_where_reads_end_early_the_gap_says_so(monkeypatch):
-    """Without steps after the first, the folds' fits are not exact, and their gaps tell it."""
+    """With only the first step the folds' fits are not exact, and their gaps show it."""
     monkeypatch.setattr(held_out, "descents", lambda *given: lambda gradient: np.zeros_like(gradient))
     found, known = scored("poisson", False, "loss")
     assert min(one.largest_gap for one in found) > 1e-9
@@ -86,7 +86,7 @@ def test_folds_are_drawn_evenly_or_run_on():
 
 
 def test_runs_of_rows_are_of_those_with_a_weight():
-    """Half of the rows have none: a fold that held out all others would know nothing."""
+    """Half of the rows have weight 0: a fold that held out all others would have no training rows."""
     x, y, weights = data_of("squared", 0)
     weights[: SIZE // 2] = 0
     model = Model(RBF(30.0), Squared(), [Ridge(0.1)])
@@ -116,7 +116,7 @@ def test_a_fold_without_a_row_is_refused():
     weights[:] = 0
     weights[:3] = 1
     model = Model(RBF(30.0), Squared(), [Ridge(0.1)])
-    with pytest.raises(InputError, match="of 3 folds one holds out no row of a weight above 0: shuffled folds"):
+    with pytest.raises(InputError, match="one of 3 folds holds out no row of positive weight: shuffled folds"):
         for seed in range(10):  # three rows fall into three folds in 2 of 9 draws
             select_blocks(model, ArrayRows.of(x, y, weights), (), "kfold:3", seed=seed)
 
@@ -158,7 +158,7 @@ def test_auto_chooses_on_a_sample_that_stands_for_all():
     data = data_of("huber", 0)
     model = Model(RBF(30.0), Huber(0.5), [Ridge(1.0)], standardize=True)
     source = rows.SourceSums(ArrayRows.of(*data))
-    sample = _sampled(model, survey.survey(model, source))
+    sample = _sample_problem(model, survey.survey(model, source))
     assert len(sample.y) < SIZE / 4 and sample.weights.sum() == pytest.approx(np.sum(data[2]), rel=0.2)
     found = select_blocks(model, source, (), "auto", "grid", {"ridge": (0.1, 10.0, 3)})
     assert found.model.standardize and found.model.ridge in (0.1, 1.0, 10.0)
@@ -181,5 +181,5 @@ def test_what_cannot_be_chosen_is_one_sentence(given, said):
     with pytest.raises(InputError, match=said):
         select_blocks(model, ArrayRows.of(*data_of("huber")), ("ridge",), **{"method": "kfold:5", **given})
     quantiles = Model(RBF(1.0), Quantile((0.3, 0.7)), [Ridge(1.0)])
-    with pytest.raises(RefusedError, match="quantile of several levels cannot be had"):
+    with pytest.raises(RefusedError, match="quantile of several levels cannot be fitted"):
         select_blocks(quantiles, ArrayRows.of(*data_of("huber")), ("ridge",))

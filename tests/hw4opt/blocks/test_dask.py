@@ -1,4 +1,4 @@
-"""Fits whose sums are had on a Dask cluster: a scheduler and two worker processes, against the sums of this process."""
+"""Fits with sums on a Dask cluster of a scheduler and two workers, against sums in this process."""
 
 import os
 import signal
@@ -126,7 +126,7 @@ def test_what_workers_find_wrong_is_the_sentence_of_one_process(client, folder, 
     (tmp_path / "a.csv").write_text("x,y\n1,2\n2,3\n")
     with pytest.raises(RefusedError, match="a CSV, whose rows cannot be addressed by number; write it as Parquet"):
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y"), client))
-    with pytest.raises(RefusedError, match="left out cannot be read by number; write files without empty cells"):
+    with pytest.raises(RefusedError, match="dropped rows cannot be read by row number; write files without empty"):
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y", drop=True), client))
     with pytest.raises(InputError, match="no Dask scheduler answers at nowhere"):
         dask.connect("nowhere")

@@ -1,4 +1,4 @@
-"""DataRows of files: the same as those of arrays, faults in a sentence, and memory that does not grow with them."""
+"""DataRows from files equal those from arrays; messages for faults; memory that does not grow with the files."""
 
 import hashlib
 import subprocess
@@ -154,7 +154,7 @@ print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])  
 
 
 def peak(path):
-    """Bytes that a process of its own held at most."""
+    """Peak memory of a separate process in bytes."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(path)],
         env={"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "", "OPENBLAS_NUM_THREADS": "1"},

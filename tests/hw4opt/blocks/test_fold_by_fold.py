@@ -1,4 +1,4 @@
-"""Held-out errors of folds whose rows have a state each, over rows in blocks, against the same folds in memory."""
+"""Held-out errors of models with a dual variable per row, over rows in blocks, against the same folds in memory."""
 
 import _thread
 
@@ -29,11 +29,11 @@ def in_memory(model, columns, folds, metric):
 @pytest.mark.parametrize(("folds", "metric"), [("shuffled", "loss"), ("contiguous", "absolute")])
 @pytest.mark.parametrize("name", cases())
 def test_scores_are_those_of_the_same_folds_in_memory(name, folds, metric, monkeypatch):
-    """With all arrays that may lie in files there."""
+    """With all large arrays in files."""
     monkeypatch.setattr(array_files, "SMALLEST_FILE", 0)
     monkeypatch.setattr(rows, "BLOCK_ROWS", 128)
     model, columns = cases()[name]
-    memory = fold_by_fold.fold_bytes_a_row(model, columns[0].ndim) * len(columns[1])
+    memory = fold_by_fold.fold_bytes_per_row(model, columns[0].ndim) * len(columns[1])
     given = Parts(*columns), (), "kfold:4"
     found = select_blocks(model, *given, metric=metric, folds=folds, seed=7, memory=memory)
     known = in_memory(model, columns, folds, metric)
@@ -70,15 +70,15 @@ def test_an_interruption_keeps_the_best_so_far(ctrl_c):
 
 def test_too_little_memory_is_refused_before_a_fit():
     model, columns = cases()["tv"]
-    few = fold_by_fold.fold_bytes_a_row(model, 1) * len(columns[1]) - 1
-    with pytest.raises(RefusedError, match=r"tv over rows in blocks takes \d+ bytes of memory a row .* for 900 rows"):
+    few = fold_by_fold.fold_bytes_per_row(model, 1) * len(columns[1]) - 1
+    with pytest.raises(RefusedError, match=r"tv over rows in blocks needs \d+ bytes of memory per row, .* 900 rows"):
         select_blocks(model, Parts(*columns), (), "kfold:3", memory=few)
 
 
 def test_a_fold_without_a_row_is_refused():
     model, (x, y, weights, _) = cases()["quantile"]
     weights = np.where(np.arange(len(y)) < 3, 1.0, 0.0)
-    with pytest.raises(InputError, match="of 3 folds one holds out no row"):
+    with pytest.raises(InputError, match="one of 3 folds holds out no row"):
         for seed in range(10):  # three rows fall into three folds in 2 of 9 draws
             select_blocks(model, Parts(x, y, weights), (), "kfold:3", seed=seed)
 

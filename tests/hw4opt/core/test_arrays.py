@@ -1,4 +1,4 @@
-"""What is refused before it reaches C."""
+"""Arguments that are refused before the call of C."""
 
 import ctypes
 

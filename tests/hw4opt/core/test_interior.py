@@ -22,7 +22,7 @@ STEPS = 200
 
 
 def check(seed: int) -> bool:
-    """Whether the core calls the problem of that seed solved; if it does, it must be."""
+    """Whether the core reports the problem of that seed as solved; if so, this is checked."""
     table = random_table(np.random.default_rng(seed))
     found = interior(table, TOL, STEPS)
     assert np.isfinite(found.w).all() and np.isfinite(found.u).all()
@@ -118,7 +118,7 @@ def quadratic(rows: np.ndarray, penalty: np.ndarray, t: np.ndarray, q: np.ndarra
 @pytest.mark.parametrize("size", [1, 5, 8, 9, 37])
 @pytest.mark.parametrize("span", [0, 9])
 def test_least_squares_are_those_of_sixty_digits(size, span):
-    """Columns of any number and size: a Cholesky factorisation minds no scaling."""
+    """Any number and scale of columns: a Cholesky factorisation does not depend on scaling."""
     random = np.random.default_rng(size)
     rows = random.normal(size=(size + 30, size)) * 10.0 ** random.uniform(-span, span, size)
     penalty = 0.1 * np.square(rows).sum(axis=0)
@@ -158,7 +158,7 @@ def test_polishing_lands_on_the_active_set():
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e-320, 0.0])
 def test_whatever_is_passed_the_core_returns(name, value):
-    """Forms never hold such numbers; were they to, a fit would end without proof, and not in a crash or for ever."""
+    """Forms never have such numbers; if they did, the fit must end without certificate, crash or endless loop."""
     for seed in range(3):
         table = random_table(np.random.default_rng(seed))
         broken = np.array(getattr(table, name))

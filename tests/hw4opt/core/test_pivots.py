@@ -1,4 +1,4 @@
-"""Pivoted Cholesky in the core against its definition: the next pivot is where most is left beyond the span of the
+"""Pivoted Cholesky in the core against its definition: the next pivot has the largest residual beyond the span of the
 others."""
 
 import numpy as np

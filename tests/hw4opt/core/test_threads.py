@@ -1,4 +1,4 @@
-"""Work of the core spread over threads: every item once, what is raised, Ctrl-C, and processes of every kind."""
+"""Work of the core in several threads: every item once, exceptions, Ctrl-C, and worker processes of all kinds."""
 
 import threading
 import time

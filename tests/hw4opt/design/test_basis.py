@@ -1,4 +1,4 @@
-"""The reduced basis: it reproduces the kernel, and says what it leaves out."""
+"""The reduced basis: it reproduces the kernel, and reports its truncation."""
 
 import math
 

@@ -161,7 +161,7 @@ def test_each_keeps_the_order_on_threads():
     ids=lambda terms: "-".join(term.name for part in terms[1:] for term in part),
 )
 def test_large_forms_in_chunks_are_small_forms(terms, monkeypatch):
-    """Nothing a solver or the certificate sees depends on whether A is kept, or made a chunk at a time."""
+    """Results do not depend on whether A is stored, or computed in chunks."""
     random = np.random.default_rng(17)
     x = random.uniform(size=40)
     y = np.sin(6 * x) + 0.2 * random.normal(size=40)

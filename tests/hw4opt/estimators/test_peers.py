@@ -126,7 +126,8 @@ def test_robust_linear_model_at_its_first_scale():
 
 @pytest.mark.parametrize("tau", [0.5, 0.3])
 def test_quantile_regression_of_statsmodels(tau):
-    """Theirs ends near the optimum, ours on it: residuals of 0 differ in sign, which tau = 0.5 forgives."""
+    """statsmodels stops near the optimum, ours is exact: residuals of 0 differ in sign, which has no effect at tau =
+    0.5."""
     api = pytest.importorskip("statsmodels.api", reason="statsmodels is not installed")
     peer = api.QuantReg(Y, api.add_constant(X)).fit(q=tau, max_iter=10_000, p_tol=1e-10)
     ours = plain(f"quantile:tau={tau}")

@@ -64,7 +64,7 @@ def test_without_free_columns_a_dual_is_left_as_it_is():
 
 
 def test_a_dual_that_cannot_be_balanced_is_said_not_to_be():
-    """Every row pulls one way: u ≥ 0.2 on all rows has no sum of 0."""
+    """All duals have one sign: u ≥ 0.2 on all rows cannot add up to 0."""
     form = canonicalize(problem(Quantile(0.5), Y))
     rows = form.loss.boxes[0]
     stuck = type(rows)(rows.quadratic, rows.shift, np.full((1, 1), 0.2), rows.high)

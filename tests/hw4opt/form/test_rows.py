@@ -1,4 +1,4 @@
-"""The functions of a form's rows, which solvers call, against the terms' own faces and against brute force."""
+"""The functions of a form's rows, which solvers call, against the terms' own functions and brute force."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Whether the answer moved as a relation says, as far as it is certified.
+"""Whether the answer changed as a relation predicts, as far as it is certified.
 
 Gaps are priced by the scale of the unchanged problem's certificate, so that a scale that grows with what does not
 matter is no excuse.

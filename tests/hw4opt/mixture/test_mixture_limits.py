@@ -169,7 +169,7 @@ def test_a_search_of_two_components_does_not_end_in_the_saddle_of_one():
 
 
 def twins(seed=0):
-    """Every row twice, labels that tell the two apart: EM's two components are one and the same for ever."""
+    """Every row twice, with labels that separate the copies: EM's two components stay identical."""
     x, y = listened(seed, 60)
     return np.repeat(x, 2, axis=0), np.repeat(y, 2), np.tile([0, 1], 60)
 

@@ -32,7 +32,7 @@ def sample_of(x, y, rows=None, ridge=0.0):
 
 
 def ticking(monkeypatch, *modules):
-    """A clock that goes on by a second whenever it is asked."""
+    """A clock that advances by one second per call."""
     ticks = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: float(next(ticks)), perf_counter=time.perf_counter)
     for module in modules:

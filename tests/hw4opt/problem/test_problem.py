@@ -1,4 +1,4 @@
-"""The description: what it refuses and in which words, that nothing can change it, and how it is changed into
+"""Problem: its messages for invalid input, immutability, and how it is changed into
 another."""
 
 import dataclasses

@@ -216,7 +216,7 @@ def test_the_bound_holds_for_the_users_kernel_when_the_basis_is_cut_off(kernel, 
 
 
 def test_without_the_truncation_the_bound_would_be_false(monkeypatch):
-    """The test above can fail: the same answers, were what is left over not counted."""
+    """The test above can fail: the same answers without the truncation in the bound."""
     monkeypatch.setattr(hw4opt.proof.certificate, "_truncation", lambda form, duals, scale: np.zeros(form.batch))
     ratios, _ = compare_with_bound(cut_off(Laplacian(3.0), 8), np.random.default_rng(7).uniform(size=(10, 1)))
     assert np.all(ratios > 1)

@@ -29,13 +29,13 @@ from small_problems import one_problem
 
 
 def believe(form, w, u, aim):
-    """Polishing that changes nothing and claims that all is well."""
+    """Polishing that changes nothing and reports success."""
     return Polished(w, u, np.zeros(form.batch))
 
 
 @pytest.fixture
 def first_order_methods_alone(monkeypatch):
-    """They are not polished, and believed after 4,000 steps."""
+    """They are not polished, and end after 4,000 steps."""
     monkeypatch.setattr(first_order, "polish", believe)
     monkeypatch.setattr(first_order, "FIRST_POLISH", 4000)
 
@@ -130,7 +130,7 @@ class WrongGradient(Logistic):
 )
 @pytest.mark.parametrize("solver", ["interior", "admm"])
 def test_a_wrong_smooth_conjugate_or_gradient_is_caught(loss, solver):
-    """Too dear opens the gap; too cheap breaks f(z) + f*(u) ≥ ⟨z, u⟩, which proves nothing either."""
+    """Too large a conjugate increases the gap; too small a one violates f(z) + f*(u) ≥ ⟨z, u⟩, and proves nothing."""
     assert fit(one_problem(Logistic()), solver, max_iterations=200).status is Status.CERTIFIED
     result = fit(one_problem(loss), solver, max_iterations=200)
     assert result.status is not Status.CERTIFIED

@@ -1,4 +1,4 @@
-"""Work spread over processes: its order, what is raised there, and who hears Ctrl-C. Tasks are Python words, which any
+"""Work in several processes: order of results, exceptions, and Ctrl-C. Tasks are Python expressions, which any
 process can read."""
 
 import os

@@ -115,7 +115,7 @@ def test_of_two_points_one_remains(constraint):
 @pytest.mark.parametrize("loss", [Squared(), Huber(0.1), Absolute()], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("extra", [(), (TotalVariation(0.1),)], ids=["", "tv"])
 def test_a_constraint_that_a_fold_makes_vacuous(loss, extra):
-    """Three points that convexity binds; of the two that remain it asks nothing."""
+    """Three points on which convexity acts; on the two that remain it has no effect."""
     x, y = np.array([0.0, 0.4, 1.0]), np.array([0.0, 2.0, 0.5])
     problem = Problem(x, y, RBF(2), loss, [Ridge(0.05), *extra], [Convex()])
     free = dataclasses.replace(problem, constraints=())

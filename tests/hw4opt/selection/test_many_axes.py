@@ -55,7 +55,7 @@ def test_many_gammas_beat_a_random_search():
 
 @pytest.mark.parametrize("count", [5, 9])
 def test_a_budget_is_kept_where_a_score_goes_on_falling(count):
-    """Narrow curved valleys, along which every setting is better than the ones before."""
+    """Narrow curved valleys along which every setting improves on the previous ones."""
     axes = [Axis(f"gamma.{place}", 1e-3, 1e3, reach=(1e-6, 1e6)) for place in range(count)]
 
     def score(at):
@@ -66,7 +66,7 @@ def test_a_budget_is_kept_where_a_score_goes_on_falling(count):
 
 
 def test_settings_are_refined_along_all_axes_together():
-    """A narrow valley askew to the axes, where one axis after the other is slow."""
+    """A narrow valley oblique to the axes, where coordinate search is slow."""
     axes = [Axis(f"gamma.{place}", 1e-3, 1e3) for place in range(MOST_GRID_AXES + 1)]
 
     def score(at):

@@ -187,7 +187,7 @@ def test_a_flag_stops_the_folds():
 
 
 def test_rows_without_weight_take_no_part():
-    """As if they were not there."""
+    """Rows of weight 0 have no effect."""
     problem = Problem(X, Y, RBF(5), Huber(0.3), [Ridge(0.1), TotalVariation(0.2)], weights=W)
     kept = W > 0
     other = Problem(X[kept], Y[kept], RBF(5), Huber(0.3), [Ridge(0.1), TotalVariation(0.2)], weights=W[kept])

@@ -1,4 +1,4 @@
-"""Settings that cannot be chosen are dropped before all of their folds are solved: what is chosen stays the same."""
+"""Settings that cannot be the best are abandoned before all their folds are solved; the choice stays the same."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What is tried: the walk beyond default ranges, the zoom, several minima, and the polish, on scores given by a
+"""The settings tried: beyond default ranges, by zoom, at several minima, and by refinement, for scores given by a
 formula."""
 
 import math
@@ -14,7 +14,7 @@ SEARCHES = ["zoom", "grid", "random:40"]
 
 
 def drive(search, axes, score, *, dense=False, error=1e-3, folds=1):
-    """Everything that a search tries where `score` of (log10 of the axes) is what it meets."""
+    """All settings that a search tries for a score `score` (log10 of the axes)."""
     tried = []
     for settings in rounds(search, axes, folds, 0, lambda: tried, dense):
         for setting in settings:
@@ -151,7 +151,7 @@ def test_proven_settings_come_first_then_finite_ones():
 
 
 def test_the_search_does_not_follow_scores_without_proof():
-    """Scores fall towards small ridges, and only there they are not proven."""
+    """Scores decrease towards small ridges, and only there they are unproven."""
     tried = drive("zoom", [default()], lambda ridge: (1 + (ridge - 0.5) ** 2 if ridge > 0.4 else -5.0, ridge > 0.4))
     assert lowest(tried).proven and lowest(tried).score < 1.01
     assert min(one.setting["ridge"] for one in tried) > 0.999

@@ -1,4 +1,4 @@
-"""Rows that leave together: folds by x, standard errors by units, and what `auto` makes of rows of equal x."""
+"""Rows that are held out together: folds by x, standard errors by units, and `auto` for rows of equal x."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Random problems whose shapes are to hold at every x, and what a fit says of them."""
+"""Random problems with shapes at every x, and checks of their fits."""
 
 import numpy as np
 

@@ -43,7 +43,7 @@ from hw4opt.problem import with_shape_rows
 from hw4opt.selection import select
 from hw4opt.shapes import exchange
 from hw4opt.shapes.branch import search
-from hw4opt.shapes.function import AskedShape, KernelSum, conditions
+from hw4opt.shapes.function import KernelSum, RequiredShape, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.shapes.proof import examine, violations
@@ -74,7 +74,7 @@ def test_the_assignment_s_steps_rise_at_every_x(tv):
 
 
 def worst_violation_of_plain(result):
-    """By how much f' is below 0 somewhere."""
+    """The largest violation of f' ≥ 0."""
     return -derivative(result, np.linspace(0, 1, 2_000), 1)[0].min()
 
 
@@ -127,7 +127,7 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
     flint = pytest.importorskip("flint", reason="python-flint is not installed: pip install python-flint")
     shape = (Bounds(lower=-1.0, everywhere=True), Increasing(everywhere=True), Convex(everywhere=True))[order]
     result = fit(steps(shape, kernel=RBF(10.0))).raise_for_status()
-    (condition,) = conditions(AskedShape(result.problem, shape), result.w, np.float64)
+    (condition,) = conditions(RequiredShape(result.problem, shape), result.w, np.float64)
     seen = []
 
     class Watched(NormBound):
@@ -175,14 +175,14 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
 
 @pytest.mark.parametrize("kernel", [Matern32(30.0), Matern52(30.0), Laplacian(8.0)])
 def test_pieces_are_the_function(kernel):
-    """Values of the pieces are those of the sum over the kernel, and curvatures change by no more than is said."""
+    """Values of the pieces equal those of the kernel sum, and curvatures change by at most the bound."""
     order = min(kernel.functional_order, 1)
     shape = Increasing(everywhere=True) if order else Nonnegative(everywhere=True)
     problem = steps(Increasing() if order else Nonnegative(), kernel=kernel)
     result = fit(problem)
-    (condition,) = conditions(AskedShape(problem, shape), result.w, np.float64)
+    (condition,) = conditions(RequiredShape(problem, shape), result.w, np.float64)
     pieces, x = Pieces(condition, kernel), np.sort(np.random.default_rng(0).uniform(0, 1, 200))
-    function = KernelSum.of(AskedShape(problem, shape), result.w, np.float64)
+    function = KernelSum.of(RequiredShape(problem, shape), result.w, np.float64)
     direct = kernel.along(x[:, None] - function.points, order)[order] @ function.coef
     value = pieces.at(x, pieces.piece_of(x), 0)[0]
     assert_allclose(value, direct, atol=1e-11 * np.abs(direct).max())
@@ -228,7 +228,7 @@ def test_a_model_file_keeps_points_and_proof(tmp_path):
     x = np.linspace(-0.1, 1.1, 500)
     assert_allclose(loaded.predict(x), result.predict(x), rtol=0, atol=0)
     assert loaded.verify().holds(1e-9)
-    assert examine(AskedShape(loaded.problem, loaded.problem.constraints[0]), loaded.w).proof == result.shapes[0]
+    assert examine(RequiredShape(loaded.problem, loaded.problem.constraints[0]), loaded.w).proof == result.shapes[0]
     plain = fit(steps(Increasing()))
     plain.save(tmp_path / "plain.json")
     stored = json.loads((tmp_path / "plain.json").read_text())
@@ -261,7 +261,7 @@ def test_a_batch_shares_its_points():
 
 
 def test_points_of_a_large_batch_find_room():
-    """Eight problems with a dozen dips each: all points over their widths would be more than a problem may have."""
+    """Eight problems with a dozen dips each: points over the widths of all would exceed the limit of a problem."""
     draw = np.random.default_rng(0)
     x = np.sort(draw.uniform(0, 1, 60))
     y = np.floor(4 * x) + 0.3 * draw.standard_normal(60)
@@ -271,10 +271,10 @@ def test_points_of_a_large_batch_find_room():
 
 
 def test_two_shapes_may_have_points_at_the_same_x(monkeypatch):
-    """That one shape is asked for at the end of the range says nothing of the other."""
+    """A point of one shape at the end of the range does not count for the other shape."""
     rising, concave = Increasing(everywhere=True), Concave(everywhere=True)
     (problem,) = with_shape_rows([steps(rising, concave)], [[ShapeRows(rising, (0.0, 1.0), 0.0)]])
-    monkeypatch.setattr(exchange, "_over_dips", lambda found, most: np.array([1.0]))
+    monkeypatch.setattr(exchange, "_points_over_dips", lambda found, most: np.array([1.0]))
     asked = []
 
     def fits(problems):
@@ -332,7 +332,7 @@ def test_a_constant_has_its_shape_without_points(kernel, shape, loss):
 
 
 def test_where_doubles_underflow_nothing_is_proven():
-    """f' is below 0 on the whole range, and smaller than any double: a bound of 0 is no proof."""
+    """f' < 0 on the whole range, with |f'| below the smallest double: a bound of 0 is not a proof."""
     x = np.linspace(0, 1, 15)
     falling = Problem(x, np.exp(-x) + 1, Matern32(5.0), Squared(), [Ridge(0.01)], [Increasing(everywhere=(200, 300))])
     (proof,) = fit(falling).shapes
@@ -344,30 +344,30 @@ def test_where_doubles_underflow_nothing_is_proven():
 
 @pytest.mark.parametrize("kernel", [RBF(20.0), Matern52(20.0), Polynomial(1.0, 5)])
 def test_a_dip_is_found(kernel):
-    """A fit that rises at the data alone is not proven, and neither is a proven one that is moved by a little."""
+    """A fit that is increasing only at the data is not proven, and neither is a proven fit after a small change."""
     shape, plain = Increasing(everywhere=True), fit(steps(Increasing(), kernel=kernel, ridge=1e-3))
     if worst_violation_of_plain(plain) > 0:
-        assert not examine(AskedShape(plain.problem, shape), plain.w).proven
+        assert not examine(RequiredShape(plain.problem, shape), plain.w).proven
     result = fit(steps(shape, kernel=kernel)).raise_for_status()
-    assert examine(AskedShape(result.problem, shape), result.w).proven
+    assert examine(RequiredShape(result.problem, shape), result.w).proven
     slope = result.design.reduced.evaluate(np.array([[0.5]]), 0)[0]
     moved = result.w - 1.01 * (slope @ result.w) / (slope @ slope) * slope
-    assert (slope @ moved) < 0 and not examine(AskedShape(result.problem, shape), moved).proven
+    assert (slope @ moved) < 0 and not examine(RequiredShape(result.problem, shape), moved).proven
 
 
 @pytest.mark.parametrize("kernel", [RBF(20.0), Matern32(20.0), Matern52(20.0)])
 @pytest.mark.parametrize("shape", [Increasing(everywhere=True), Bounds(0.5, 1.5, everywhere=True)])
 def test_a_quick_look_sees_the_lowest_points(kernel, shape):
-    """No point of the range lies lower than those that a look without a proof finds; nothing fails where all holds."""
+    """The fast search finds the lowest points of the range, and no violation if the shape holds."""
     plain = fit(steps(kernel=kernel, ridge=1e-3))
-    seen = violations(AskedShape(plain.problem, shape), plain.w)
+    seen = violations(RequiredShape(plain.problem, shape), plain.w)
     assert not seen.proven and not seen.holds
-    assert seen.worst >= 0.999 * examine(AskedShape(plain.problem, shape), plain.w).worst
+    assert seen.worst >= 0.999 * examine(RequiredShape(plain.problem, shape), plain.w).worst
     dense = np.linspace(STEPS.x.min(), STEPS.x.max(), 20_001)
     for curve, _ in seen.sides:
         assert curve.at(dense, curve.piece_of(dense), 0)[0].min() >= -1.0001 * seen.worst
     result = fit(steps(shape, kernel=kernel))
-    assert violations(AskedShape(result.problem, shape), result.w).holds or not result.shapes[0].proven
+    assert violations(RequiredShape(result.problem, shape), result.w).holds or not result.shapes[0].proven
 
 
 def test_an_unproven_shape_is_said(monkeypatch):

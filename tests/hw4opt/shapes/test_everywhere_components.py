@@ -1,4 +1,4 @@
-"""Shapes at every x of components of a sum: proven of what is evaluated, and the optimum that cvxpy finds."""
+"""Shapes at every x of components of a sum: proven for the function that is evaluated, and optimal by cvxpy."""
 
 import numpy as np
 import pytest

@@ -37,7 +37,7 @@ COUNTS = Problem(rising()[0], np.floor(np.abs(rising()[1])), RBF(10), Poisson(),
 
 
 def gone(pid):
-    """Whether a process is no more, or only waits to be counted out by whoever owns it now."""
+    """Whether a process has ended, or is a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -47,7 +47,7 @@ def gone(pid):
 
 
 def wait_for(condition, seconds=30):
-    """What the condition gives as soon as that is true; what it gave last after so many seconds."""
+    """The value of the condition as soon as it is true, or its last value after the timeout."""
     end = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < end:
         time.sleep(0.02)

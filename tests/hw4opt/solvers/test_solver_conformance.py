@@ -36,7 +36,7 @@ def test_an_object_is_taken_wherever_a_name_is():
 
 
 def answering(change):
-    """A solver that is right but for one change of its answer."""
+    """A correct solver with one planted change of its answer."""
 
     class Changed(Own):
         name = "changed"

@@ -289,7 +289,7 @@ def test_infeasible_is_said_only_where_no_function_is_feasible(solver):
 
 @pytest.mark.parametrize("seed", [20, 27])
 def test_complementarity_waits_for_residuals(seed):
-    """Where it only keeps its size while they are far behind, these end at the iteration limit."""
+    """If complementarity is only kept constant while residuals are much larger, these end at the iteration limit."""
     draw = np.random.default_rng(seed)
     x, y, offset = draw.uniform(-1, 1, (19, 2)), 1e-3 * draw.standard_normal(19), 1e-3 * draw.standard_normal(19)
     loss, shape = EpsilonInsensitive(0), Increasing(column=0)

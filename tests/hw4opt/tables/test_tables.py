@@ -1,4 +1,4 @@
-"""Tables: what a cell is, what a Parquet column holds, how many columns there may be, and how much a sentence lists."""
+"""Tables: types of cells and of Parquet columns, the limit of columns, and lengths of lists in messages."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""`check_term` can fail: planted faults in every face of a term, and what cannot be tried says so."""
+"""`check_term` can fail: planted faults in every function of a term, and messages for terms that cannot be checked."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from hw4opt import (
 )
 from hw4opt.terms import Smooth, Table
 from hw4opt.terms.conformance import check_conjugate, check_fenchel_young
-from hw4opt.terms.conformance._faces import faces_of
+from hw4opt.terms.conformance._fixed import fixed_terms
 from own_terms import LogCosh, Roughness
 
 
@@ -199,7 +199,7 @@ PLANTED = [
     (WrongCurvature(), "curvature at"),
     (CurvesMoreThanItSays(), "above self_concordance · f'' ="),
     (SteeperThanItSays(), "above steepest = 0.5"),
-    (NeverFallsItSays(), "steepening says"),
+    (NeverFallsItSays(), "steepening is set"),
     (DerivativesApart(), "the curvature of derivatives at"),
     (ClippedTooFar(), "there is a nearer u where f* is finite"),
     (SlackOfZero(), "slack is 0"),
@@ -234,9 +234,9 @@ def test_a_planted_fault_is_caught(term, sentence):
 def test_each_of_two_witnesses_catches_it_alone(check, term):
     with np.errstate(all="ignore"):
         for right in (Huber(), Absolute()):
-            check(next(faces_of(right, None)))
+            check(next(fixed_terms(right, None)))
         with pytest.raises(InputError):
-            check(next(faces_of(term, None)))
+            check(next(fixed_terms(term, None)))
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ def copied(target, codes):
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_solver_is_one_file(name, tmp_path):
-    """Found, in the help text, checked, certified beside another solver, and refusing in its own sentence."""
+    """The class is found, in the help text, checked, certified like another solver, and has its own message of
+    refusal."""
     path, _, code = SOLVERS[name]
     env = copied(tmp_path, {path: code})
     x = np.linspace(0, 2, 40)

@@ -12,7 +12,7 @@ from scipy import special
 
 from hw4opt import Absolute, Huber, InputError, Logistic, Quantile, Squared, check_term
 from hw4opt.terms import Likelihood, Smooth, find, load, names
-from hw4opt.terms.conformance._faces import GRID_POINTS, RANDOM_POINTS
+from hw4opt.terms.conformance._fixed import GRID_POINTS, RANDOM_POINTS
 
 WEIGHTS = [{}, {"weight": 0.75}, {"weight": 0}]
 EXAMPLES = {

@@ -308,7 +308,7 @@ def same(one, other):
 
 
 def attempt(name, argument, value):
-    """What comes of one hostile argument: None, or what went wrong."""
+    """The outcome of one hostile argument: None, or the fault."""
     call, good = CALLS[name]
     before = value.copy() if isinstance(value, np.ndarray) else None
     try:

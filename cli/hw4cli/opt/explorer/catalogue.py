@@ -13,10 +13,10 @@ NOT_OFFERED = ("column", "weight", "gamma")  # of a parameter: the first is for 
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Kind → what there is of it: name, first line of its documentation, numbers that a user may give.
+    """Kind → its items: name, first line of the documentation, numerical parameters.
 
-    everywhere, of_sum    a shape may be asked for at every x; is one of a sum, not of a component
-    likelihood            whether a loss is one: targets are then no numbers to drag
+    everywhere, of_sum    whether a shape supports `everywhere`; whether it acts on the sum, not on a component
+    likelihood            whether a loss is a likelihood: its targets cannot be dragged
     several               whether a parameter may be several numbers
     """
     offered = {kind: [_entry(kind, name) for name in names(kind) if _is_for_curves(kind, name)] for kind in TERM_KINDS}

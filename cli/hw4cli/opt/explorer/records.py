@@ -49,7 +49,7 @@ Truth = Callable[[Array], Array]
 
 
 def solved(state: State, built: BuiltProblem, before: Problem | None = None) -> Result:
-    """The fit, with the names of its columns; its basis is that of a problem before, where that has the same one."""
+    """The fit, with the names of its columns; it reuses the basis of the previous problem if that is the same."""
     if before is not None and _same_basis(before.design, built.problem.design):
         built.problem.share_design(before.design)
     result = fit(built.problem, **solver_arguments(state.solver))

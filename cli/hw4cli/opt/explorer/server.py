@@ -1,4 +1,4 @@
-"""The server of the explorer: one page and its sockets, for whoever holds the token, on this machine."""
+"""The server of the explorer: one page and its sockets, for clients on this machine that have the token."""
 
 from __future__ import annotations
 

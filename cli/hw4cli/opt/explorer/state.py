@@ -1,4 +1,4 @@
-"""What a window explores: options and data, and what the page may say of them. Nothing that it says is evaluated."""
+"""The state of a window: options and data, and the changes that a page may send. Its input is never evaluated."""
 
 from __future__ import annotations
 

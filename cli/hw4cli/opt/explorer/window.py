@@ -34,7 +34,7 @@ class SearchCancelledError(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """A fit or a choice that the page asked for, by a number of its own; bands: with intervals."""
+    """A request of the page for a fit or a search, with its number; bands: with intervals."""
 
     id: int
     state: State
@@ -43,7 +43,7 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fit that was answered."""
+    """A request with its fit."""
 
     asked: Asked
     built: BuiltProblem
@@ -53,7 +53,7 @@ class Fitted:
 class Window:
     """The state of a window, and three threads: fits, what takes longer than a fit, and searches.
 
-    Each works on the newest that it was asked for alone, so that no thread waits for an answer that nobody wants.
+    Each thread processes only its newest request, so that outdated requests take no time.
     """
 
     def __init__(

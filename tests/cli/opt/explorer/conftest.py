@@ -1,4 +1,4 @@
-"""A window without a browser, and the server on a port of its own."""
+"""Fixtures: a window without a browser, and a server on its own port."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def started(*words: str) -> tuple[Any, Any]:
 
 
 class Page:
-    """What a page would do: it sends, and keeps what it hears."""
+    """A page in this process: sends messages and collects the answers."""
 
     def __init__(self, *words: str, max_bytes: int = 1_000_000) -> None:
         self.start, truth = started(*words)
@@ -50,7 +50,7 @@ class Page:
         return self.asked
 
     def wait(self, *kinds: str, id: int | None = None) -> dict[str, Any]:
-        """The first message of one of these kinds about what was asked."""
+        """The first message of one of these kinds for a request."""
         deadline = time.monotonic() + SECONDS
         with self.changed:
             while True:

@@ -1,4 +1,4 @@
-"""The page and a report in headless Chromium, as a person would use them.
+"""The page and a report in headless Chromium, as a user would use them.
 
 Skipped where there is no Chromium or no playwright (extra `browser`), unless HW4OPT_BROWSER=required, as in `.ci/run`.
 """
@@ -54,7 +54,7 @@ def chromium():
 
 
 class Tab:
-    """A tab that fails on errors of scripts, and waits by asking (the page forbids the evaluation of text)."""
+    """A tab that fails on script errors, and waits by polling (the page forbids eval)."""
 
     def __init__(self, browser, url, **options):
         self.errors = []
@@ -75,7 +75,7 @@ class Tab:
             self.page.wait_for_timeout(20)
 
     def settle(self):
-        """Until the shown fit is that of the shown state."""
+        """Wait until the fit shown is that of the state shown."""
         self.until("window.hw4opt && hw4opt.app.fit && hw4opt.app.waiting === null && !hw4opt.app.dirty")
 
     def objective(self):
@@ -197,7 +197,8 @@ def test_loss_and_penalties_are_switched(tab):
 
 
 def test_a_fit_redraws_only_what_it_changed(tab):
-    """While a point is dragged the others, the truth and the script stay as they are: painting is what takes time."""
+    """While a point is dragged, the others, the truth and the script are not redrawn: painting takes most of the
+    time."""
     page = tab(*GIVEN)
     page.settle()
     page.page.locator("circle[data-row='24']").focus()
@@ -364,7 +365,7 @@ def test_two_windows_and_a_server_that_comes_back(tab, served):
 
 
 def serious(page):
-    """What axe finds serious or critical."""
+    """Accessibility violations that axe rates serious or critical."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra `browser`")
     return [
         (one["id"], [node["html"][:200] for node in one["nodes"]])

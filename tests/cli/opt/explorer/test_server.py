@@ -1,4 +1,4 @@
-"""The server: who is let in, what is refused, and how it ends."""
+"""The server: authorisation, refused requests, and shutdown."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What a page asks and is answered, in this process without a browser."""
+"""Requests of a page and their answers, in this process without a browser."""
 
 import json
 import random
@@ -181,7 +181,7 @@ def test_fits_are_answered_while_a_search_runs(open_page, monkeypatch):
 
 
 def test_only_the_newest_state_is_computed():
-    """The first is at work while the others come; of these only the last is taken."""
+    """While the first request is processed, only the last of the others is kept."""
     taken, begun, go_on = [], threading.Event(), threading.Event()
 
     def act(item):
@@ -305,7 +305,7 @@ def test_wrong_data_are_answered_with_a_sentence(open_page, given):
 
 
 def messages(count, seed=0):
-    """Random messages: mutilated ones that are nearly right, and noise."""
+    """Random messages: valid ones with changes, and noise."""
     draw = random.Random(seed)
     words = [
         "huber",
@@ -365,7 +365,7 @@ def messages(count, seed=0):
 
 @pytest.mark.parametrize(("is_sum", "count"), [(False, 10_000), (True, 2_000)])
 def test_random_messages_do_not_break_a_window(open_page, tmp_path, is_sum, count):
-    """Each is answered at once or waiting; nothing is an error that should not happen."""
+    """Each message is answered or queued; none causes an internal error."""
     write_sites(tmp_path / "sites.csv")
     page = open_page(str(tmp_path / "sites.csv"), *SUM) if is_sum else open_page(*GIVEN)
     page.asked = 100  # above the numbers of the random ones
