@@ -25,7 +25,8 @@ import numpy as np
 
 from hw4cli.opt.app import main as main_of_hw4opt
 from hw4cli.opt.explore import command, serve, start_state
-from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
+from hw4cli.opt.options import ProblemOptions, SolverOptions
+from hw4cli.opt.selection_options import SelectionOptions
 from hw4cli.options import take
 
 RESULTS = Path(__file__).parent / "results" / "explore"

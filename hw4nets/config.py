@@ -95,7 +95,6 @@ class Config(Settings):
         """Settings that change nothing beside the others, by name, each with what it would need."""
         uses = {
             "side_lr": (self.optimizer == "muon", "optimizer muon"),
-            "nesterov": (self.optimizer == "sgd", "optimizer sgd"),
             "final_lr": (self.schedule != "constant", "schedule triangular or cosine"),
             "full_scale": (self.start_scale < 1, "start_scale below 1"),
             "average_decay": (self.average != "none", "average ema or lookahead"),

@@ -11,9 +11,8 @@
 #include "polish.h"
 
 static const double VIOLATION_PRICE = 1e5; /* price of a violated constraint, in units of the largest |u| */
-static const double ROUNDING_PRICE = 10.0; /* … of a violation that counts as rounding */
 static const double CONSTRAINT_ROUNDING = 1e-14; /* violation, relative to the largest |z|, that counts as rounding */
-static const double DIFFERENCE_ROUNDING = 4e-15; /* … relative to ‖w‖ times the length of a fitted value's row */
+static const double DIFFERENCE_ROUNDING = 6e-16; /* … relative to ‖w‖ times the length of a fitted value's row */
 static const double SMOOTHING = 1e-3; /* initial ε, in units of z/u */
 static const double SMOOTHING_FACTOR = 0.3; /* by which ε decreases at each update of c: superlinear convergence */
 static const double LEAST_DUAL = 1e-14; /* smallest |u| that determines ε, relative to the typical dual */
@@ -28,10 +27,10 @@ static inline double dual_at(const polish_space *space, size_t i, double z) {
     return is_open(rows, i) ? smaller(larger(free, rows->low[i]), rows->high[i]) : rows->low[i];
 }
 
-static double slack_at(const table *rows, size_t i, double z, double u, double unit, double rounding) {
-    const double v = z - rows->t[i], q = rows->q[i];
-    const double price = fabs(v) <= rounding ? ROUNDING_PRICE : VIOLATION_PRICE;
-    return is_open(rows, i) ? row_slack(v, q, u, row_slope(v, q, rows->low[i], rows->high[i]), price * unit) : 0.0;
+static double slack_at(const table *rows, size_t i, double z, double u, double price, double rounding) {
+    const double v = z - rows->t[i], q = rows->q[i], low = rows->low[i], high = rows->high[i];
+    if (!is_open(rows, i) || (q == 0.0 && fabs(v) <= rounding && (isinf(low) || isinf(high)))) return 0.0;
+    return row_slack(v, q, u, row_slope(v, q, low, high), price);
 }
 
 /* Start from a point: z, and the sizes over the rows of each map in blocks with bounds. */
@@ -70,7 +69,7 @@ static void measure_block(void *data, row_group *group, row_block *block) {
             space->u[i] = next;
             group->sums[1] += space->epsilon[i] * change * change;
         }
-        group->sums[0] += slack_at(rows, i, z[i], u[i], larger(sizes->largest_dual, unit), rounding);
+        group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(sizes->largest_dual, unit), rounding);
     }
     add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
 }

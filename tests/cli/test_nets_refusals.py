@@ -52,7 +52,6 @@ WRONG = [
         "--full-scale has no effect without start_scale below 1",
     ),
     (["train", "--net", "conv", "--out", "r", "--side-lr", "0.1"], "--side-lr has no effect without optimizer muon"),
-    (["train", "--net", "fast", "--out", "r", "--no-nesterov"], "--nesterov has no effect without optimizer sgd"),
     (
         ["train", "--net", "conv", "--out", "r", "--schedule", "constant", "--final-lr", "0.1"],
         "--final-lr has no effect without schedule triangular or cosine",

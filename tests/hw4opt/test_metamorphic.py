@@ -78,17 +78,6 @@ def test_certified_fits_move_as_the_problem_does(name, solver):
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "rbf, ties: absolute, ridge, trend, tv, decreasing",  # complementarity far below the residuals
-        "polynomial + 1: huber, ridge, tv, decreasing, convex",  # differences that are no larger than their rounding
-    ],
-)
-def test_ill_conditioned_problems_are_certified(name):
-    report(fits(RELATIONS["Permuted"], "interior", [name]))
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("name", HELD_OUT)
 def test_held_out_predictions_move_as_the_problem_does(name):

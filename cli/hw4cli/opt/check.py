@@ -14,17 +14,16 @@ from hw4cli.opt.options import (
     MODEL_FILE,
     OUTPUT,
     PROBLEM,
-    SELECT,
     SOLVER,
     OutputOptions,
     ProblemOptions,
-    SelectionOptions,
     SolverOptions,
     time_limit_option,
 )
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, selection_record, unwritten, write_json
 from hw4cli.opt.report import figure_line, number_text, show, warn
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose, raise_if_interrupted
+from hw4cli.opt.selection_options import SELECT, SelectionOptions
 from hw4cli.opt.solve import fit_named
 from hw4cli.options import options, take
 from hw4cli.progress import Bar

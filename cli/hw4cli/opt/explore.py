@@ -19,20 +19,11 @@ from hw4cli.opt.explorer.records import Truth, solved, starting_values
 from hw4cli.opt.explorer.state import State, one_x, settings_of
 from hw4cli.opt.explorer.window import Window
 from hw4cli.opt.gamma_option import NamedGammas
-from hw4cli.opt.options import (
-    MODEL_FILE,
-    OUTPUT,
-    PROBLEM,
-    SELECT,
-    SOLVE,
-    OutputOptions,
-    ProblemOptions,
-    SelectionOptions,
-    SolverOptions,
-)
+from hw4cli.opt.options import MODEL_FILE, OUTPUT, PROBLEM, SOLVE, OutputOptions, ProblemOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, write_json
 from hw4cli.opt.repeat import settled_options
 from hw4cli.opt.select_hyperparameters import check_selection_options
+from hw4cli.opt.selection_options import SELECT, SelectionOptions
 from hw4cli.opt.solve import check_solver
 from hw4cli.options import bytes_of, options, take
 from hw4cli.output_paths import STDOUT

@@ -12,17 +12,7 @@ import numpy as np
 from hw4cli.opt.build_problem import BuiltProblem, build_problem
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.option_syntax import LogRange, parse_range
-from hw4cli.opt.options import (
-    MODEL_FILE,
-    OUTPUT,
-    PROBLEM,
-    SELECT,
-    SOLVE,
-    OutputOptions,
-    ProblemOptions,
-    SelectionOptions,
-    SolverOptions,
-)
+from hw4cli.opt.options import MODEL_FILE, OUTPUT, PROBLEM, SOLVE, OutputOptions, ProblemOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, unwritten, write_json
 from hw4cli.opt.problem_file_options import of_problem_file
 from hw4cli.opt.report import figure_line, number_text, show, warn
@@ -35,6 +25,7 @@ from hw4cli.opt.select_hyperparameters import (
     select_with_options,
     with_full_name,
 )
+from hw4cli.opt.selection_options import SELECT, SelectionOptions
 from hw4cli.opt.solve import check_solver, solver_arguments
 from hw4cli.options import options, take
 from hw4cli.progress import Bar

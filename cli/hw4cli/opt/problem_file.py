@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from hw4cli.opt.gamma_option import NamedGammas
-from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
+from hw4cli.opt.options import ProblemOptions, SolverOptions
+from hw4cli.opt.selection_options import SelectionOptions
 from hw4opt import InputError, UnknownNameError
 from hw4opt.errors import shortened
 from hw4opt.tables import STDIN, Table

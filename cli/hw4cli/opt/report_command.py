@@ -13,22 +13,20 @@ import click
 from hw4cli.opt.fit_report import Reported, fit_report
 from hw4cli.opt.options import (
     ARRAYS,
-    KEEP_FOLDS,
     MODEL_FILE,
     OUTPUT,
     PROBLEM,
-    SELECT,
     SEPARATED,
     SOLVE,
     STANDARD_ERRORS,
     OutputOptions,
     ProblemOptions,
-    SelectionOptions,
     SolverOptions,
 )
 from hw4cli.opt.outputs import provenance
 from hw4cli.opt.problem_file import PROBLEM_FILE, problem_text
 from hw4cli.opt.repeat import command_text, given_words, python_text, settled_options
+from hw4cli.opt.selection_options import KEEP_FOLDS, SELECT, SelectionOptions
 from hw4cli.opt.solve import Solved, check_options, finish, solve_problem
 from hw4cli.opt.solve import command as solve_command
 from hw4cli.options import options, take

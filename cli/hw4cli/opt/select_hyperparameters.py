@@ -11,7 +11,7 @@ import numpy as np
 
 from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.option_syntax import LogRange, parse_range
-from hw4cli.opt.options import SelectionOptions
+from hw4cli.opt.selection_options import SelectionOptions
 from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
 from hw4opt.design import Sum

@@ -18,16 +18,13 @@ from hw4cli.opt.like_option import LIKE
 from hw4cli.opt.options import (
     ARRAYS,
     COLUMNS_AND_TERMS,
-    KEEP_FOLDS,
     MODEL_FILE,
     OUTPUT,
-    SELECT,
     SEPARATED,
     SOLVE,
     STANDARD_ERRORS,
     OutputOptions,
     ProblemOptions,
-    SelectionOptions,
     SolverOptions,
 )
 from hw4cli.opt.outputs import (
@@ -47,6 +44,7 @@ from hw4cli.opt.problem_file_options import PROBLEM_TO_FILE
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.opt.row_files import DASK_OPTION, DATA_FILES, MEMORY_OPTION, row_files
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
+from hw4cli.opt.selection_options import KEEP_FOLDS, SELECT, SelectionOptions
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
 from hw4cli.progress import Bar

@@ -15,7 +15,7 @@ from hw4cli.opt.components import is_sum
 from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.missing_cells import dropped_rows_sentence
 from hw4cli.opt.option_syntax import LogRange, parse_range
-from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
+from hw4cli.opt.options import OutputOptions, ProblemOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, write_json
 from hw4cli.opt.problem_file import check_digest, problem_text
 from hw4cli.opt.report import description, number_text, show, warn
@@ -26,6 +26,7 @@ from hw4cli.opt.select_hyperparameters import (
     check_selection_options,
     full_name,
 )
+from hw4cli.opt.selection_options import SelectionOptions
 from hw4cli.opt.solve import exit_status
 from hw4cli.options import typed
 from hw4cli.progress import Bar

@@ -135,7 +135,8 @@ def test_names_that_toml_escapes(hw4opt, tmp_path, dose):
 
 
 def test_standard_input_keeps_its_name_and_its_digest():
-    from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
+    from hw4cli.opt.options import ProblemOptions, SolverOptions
+    from hw4cli.opt.selection_options import SelectionOptions
     from hw4opt.tables import Table
 
     problem = ProblemOptions(2, "refuse", (), "-", None, "y", None, None, None, False, None, 0, "kernel", False, "none",

@@ -13,7 +13,8 @@ import numpy as np
 from hw4cli.opt.build_problem import BuiltProblem, build_problem
 from hw4cli.opt.components import ComponentWords, parse_component
 from hw4cli.opt.gamma_option import NamedGammas
-from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
+from hw4cli.opt.options import ProblemOptions, SolverOptions
+from hw4cli.opt.selection_options import SelectionOptions
 from hw4opt import InputError, UnknownNameError
 from hw4opt.design import Categorical
 from hw4opt.tables import Table

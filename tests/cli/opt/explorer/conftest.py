@@ -14,7 +14,8 @@ from hw4cli.json_record import plain
 from hw4cli.opt.explore import command, serve, start_state
 from hw4cli.opt.explorer.state import settings_of
 from hw4cli.opt.explorer.window import Window
-from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
+from hw4cli.opt.options import ProblemOptions, SolverOptions
+from hw4cli.opt.selection_options import SelectionOptions
 from hw4cli.options import take
 
 SECONDS = 30.0  # that an answer may take on a busy machine
