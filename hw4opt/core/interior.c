@@ -409,7 +409,7 @@ static void step(solver *own, bool slow) {
         const double ratio = after / larger(own->complementarity, 1e-300);
         const double infeasibility = larger(own->gap - own->complementarity, 0.0);
         /* keep complementarity from decreasing much faster than the residuals */
-        const bool ahead = infeasibility > 10.0 * own->complementarity && own->gap < own->scale;
+        const bool ahead = infeasibility > 2.0 * own->complementarity && own->gap < own->scale;
         const double share = slow ? SAFE_CENTERING : ratio * ratio * ratio;
         own->target = (ahead ? SAFE_CENTERING * infeasibility : share * own->complementarity) / (double)rows->bounds;
         for (size_t j = 0; j < r; j++)

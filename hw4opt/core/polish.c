@@ -12,7 +12,7 @@
 
 static const double VIOLATION_PRICE = 1e5; /* price of a violated constraint, in units of the largest |u| */
 static const double CONSTRAINT_ROUNDING = 1e-14; /* violation, relative to the largest |z|, that counts as rounding */
-static const double DIFFERENCE_ROUNDING = 6e-16; /* … relative to ‖w‖ times the length of a fitted value's row */
+static const double DIFFERENCE_ROUNDING = 3e-16; /* … relative to ‖w‖ times the lengths of the rows that are summed */
 static const double SMOOTHING = 1e-3; /* initial ε, in units of z/u */
 static const double SMOOTHING_FACTOR = 0.3; /* by which ε decreases at each update of c: superlinear convergence */
 static const double LEAST_DUAL = 1e-14; /* smallest |u| that determines ε, relative to the typical dual */
@@ -33,12 +33,23 @@ static double slack_at(const table *rows, size_t i, double z, double u, double p
     return row_slack(v, q, u, row_slope(v, q, low, high), price);
 }
 
+/* Σ|coef| of a row times the length of the rows that it sums: ‖w‖ times it exceeds what z is rounded relative to. */
+static double summed_length(const table *rows, const row_block *block, size_t i) {
+    const row_map *map = rows->form->map + block->map;
+    const size_t row = i - block->at;
+    if (!map->coef || row >= block->rows) return rows->length[i];
+    const double *coef = map->coef + (int64_t)(block->offset + row) * map->coef_stride;
+    double total = 0.0;
+    for (int64_t c = 0; c < map->width; c++) total += fabs(coef[c]);
+    return total * rows->form->loss_length;
+}
+
 /* Start from a point: z, and the sizes over the rows of each map in blocks with bounds. */
 static void locate(polish_space *space, const point *at) {
     table *rows = space->rows;
     memcpy(space->w, at->w, rows->ld * sizeof(double));
     space->given = at->u;
-    space->reach = sqrt(dot(at->w, at->w, rows->ld)) * rows->form->loss_length;
+    space->norm = sqrt(dot(at->w, at->w, rows->ld));
     table_forward(rows, at->w, space->z, true);
     for (size_t m = 0; m < (size_t)rows->form->maps; m++) rows->size_of[m] = (map_size){0};
     EACH_BOUNDED_BLOCK(rows, block) {
@@ -59,7 +70,6 @@ static void measure_block(void *data, row_group *group, row_block *block) {
     const table *rows = space->rows;
     const double *a = block_matrix(rows, block, group), *z = space->given ? space->z : space->ahead;
     const map_size *sizes = rows->size_of + block->map;
-    const double rounding = larger(CONSTRAINT_ROUNDING * sizes->largest_z, DIFFERENCE_ROUNDING * space->reach);
     const double *u = space->given ? space->given : space->u;
     if (!space->given) dots(a, block->size, rows->ld, space->w, space->ahead + block->at, rows->ld);
     EACH_ROW(block, i) {
@@ -69,6 +79,8 @@ static void measure_block(void *data, row_group *group, row_block *block) {
             space->u[i] = next;
             group->sums[1] += space->epsilon[i] * change * change;
         }
+        const double of_sum = DIFFERENCE_ROUNDING * space->norm * summed_length(rows, block, i);
+        const double rounding = larger(CONSTRAINT_ROUNDING * sizes->largest_z, of_sum);
         group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(sizes->largest_dual, unit), rounding);
     }
     add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);

@@ -23,7 +23,7 @@ typedef struct {
     newton_system system;
     const double *given; /* arguments of passes: u (NULL: u⁺), whether c is updated, and the step length */
     bool moving;
-    double length, reach;
+    double length, norm; /* of the last step, and of w at the start */
 } polish_space;
 
 /* The duality gap of a point, with a price for violated constraints. */

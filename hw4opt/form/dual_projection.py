@@ -1,8 +1,9 @@
 """A dual point for unpenalised columns C: they need Cᵀu = 0.
 
-u(ν) = clip(u - s·C ν) by Newton's method on ν. Duals of box-constrained rows have s = 1 and are clipped at their
-bounds. Those of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, which hardly changes rows of small mean.
-Near an optimum this costs least; far from one it may not reach 0, and then smooth rows also have s = 1.
+u(ν) = clip(u - s·C ν) by Newton's method on ν. Duals of box-constrained rows are clipped at their bounds; moving one
+by δ costs |v - q u|·|δ| in the gap, v = z - t, and s = 1/(1 + |v - q u|/size of z) keeps that small for rows far from
+their breakpoint, such as outliers. Those of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, which hardly
+changes rows of small mean. Near an optimum this costs least; far from one it may not reach 0, and then s = 1.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
-from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
+from hw4opt.form import BoxRows, Form, RowBlock
 from hw4opt.form.chunks import Chunk
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
@@ -38,7 +39,7 @@ class _FreeRows:
     block: RowBlock
     chunk: Chunk
     u: Array
-    sensitivity: Array | None  # None: 1 for every row
+    sensitivity: Array | float
 
     def pull(self, u: Array) -> Array:
         """Cᵀu."""
@@ -48,20 +49,17 @@ class _FreeRows:
         """Cᵀu, and |C|ᵀ times a bound of the rounding of u, which exceeds |u| for smooth rows, where u is a difference;
         (2, b, c)."""
         c = self.chunk.matrix
-        size = np.abs(self.u) if self.sensitivity is None else np.abs(self.u) + self.sensitivity
+        size = np.abs(self.u) + (0.0 if isinstance(self.block.rows, BoxRows) else self.sensitivity)
         return np.stack([self.u @ c, size @ np.abs(c)])
 
     def slope(self, u: Array, residual: Array) -> Array:
         """-d(Cᵀu)/dν."""
-        weight = self.sensitivity
-        if weight is None:
-            weight = _can_move(self.block, u, residual @ self.chunk.matrix.T)
+        weight = self.sensitivity * _can_move(self.block, u, residual @ self.chunk.matrix.T)
         return self.chunk.gram(self.chunk.matrix, weight)
 
     def moved(self, shift: Array) -> Array:
         """u(ν)."""
-        by = shift @ self.chunk.matrix.T
-        return self.block.rows.clip_dual(self.u - (by if self.sensitivity is None else self.sensitivity * by))
+        return self.block.rows.clip_dual(self.u - self.sensitivity * (shift @ self.chunk.matrix.T))
 
 
 def project_dual(form: Form, z: Array, u: Array) -> Projected:
@@ -69,19 +67,22 @@ def project_dual(form: Form, z: Array, u: Array) -> Projected:
     if form.all_penalized:
         return Projected(u, np.ones(form.batch, dtype=bool))
     free = form.penalty == 0
-    smooth = [isinstance(block.rows, SmoothRows) for block in form.blocks]
-    curvatures = [
-        block.rows.curvature(z[:, block.span]) if is_smooth else None
-        for block, is_smooth in zip(form.blocks, smooth, strict=True)
-    ]
-    found = _project(form, curvatures, u, free)
-    if found.reached.all() or not any(smooth):
+    found = _project(form, [_sensitivity(form, block, z, u) for block in form.blocks], u, free)
+    if found.reached.all():
         return found
-    uniform = _project(form, [None] * len(smooth), u, free)
+    uniform = _project(form, [1.0] * len(form.blocks), u, free)
     return Projected(np.where(found.reached[:, None], found.u, uniform.u), found.reached | uniform.reached)
 
 
-def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: np.ndarray) -> Projected:
+def _sensitivity(form: Form, block: RowBlock, z: Array, u: Array) -> Array:
+    """s of the rows of a block, (b, m)."""
+    rows, z, u = block.rows, z[:, block.span], u[:, block.span]
+    if not isinstance(rows, BoxRows):
+        return rows.curvature(z)
+    return 1.0 / (1.0 + np.abs(z - rows.shift - rows.quadratic * u) / form.scales.z)
+
+
+def _project(form: Form, sensitivities: Sequence[Array | float], u: Array, free: np.ndarray) -> Projected:
     columns = np.flatnonzero(free.any(axis=0))
     whole = len(columns) == free.shape[1]
     rows = [
@@ -117,7 +118,7 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
         shift, moved, best = shift + length * newton, tried, left
     # the rest costs its size times w, for large counts more than the gap allowed; a dual that leaves its bound costs
     # more still
-    for _ in range(REFINEMENTS if any(one is not None for one in sensitivities) else 0):
+    for _ in range(REFINEMENTS if form.smooth_count else 0):
         if not (np.abs(best) > EPS * size).any():
             break
         step = shift + _newton_step(total(lambda row, dual: row.slope(dual, best), moved), best)  # noqa: B023
@@ -131,7 +132,7 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
 
 def _typical_pull(form: Form, rows: Sequence[_FreeRows]) -> Array | float:
     """|C|ᵀ of typical duals of the loss, where they have bounds."""
-    of_loss = [row for row in rows if row.block.parts[0].term == 0 and row.sensitivity is None]
+    of_loss = [row for row in rows if row.block.parts[0].term == 0 and isinstance(row.block.rows, BoxRows)]
     if not of_loss:
         return 0.0
     sizes = parallel_map(lambda row: np.abs(row.chunk.matrix[row.block.parts[0].rows]).sum(axis=0), of_loss)

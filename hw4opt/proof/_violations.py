@@ -14,9 +14,11 @@ def worst_violation(beyond: Array) -> Array:
     return beyond.max(axis=1, initial=0.0)
 
 
-def blend(form: Form, w: Array, z: Array, interior: Array, which: np.ndarray) -> Array:
-    """The nearest feasible point on the segment to `interior`."""
-    inside, share, near = form.forward(interior), np.zeros(form.batch), row_rounding(form, w, z)[0]
+def blend(form: Form, w: Array, interior: Array, which: np.ndarray, distance: float) -> Array:
+    """The nearest point on the segment to `interior` that is feasible, and at `distance` times the rounding of its rows
+    from the constraints."""
+    z, inside, share = form.forward(w), form.forward(interior), np.zeros(form.batch)
+    near, of_z = row_rounding(form, w, z)
     for term, spans in zip(form.terms, form.spans, strict=True):
         for rows, span in zip(term.functions, spans, strict=True):
             if not (isinstance(rows, BoxRows) and rows.has_constraints):
@@ -24,8 +26,9 @@ def blend(form: Form, w: Array, z: Array, interior: Array, which: np.ndarray) ->
             sign = np.where(np.isinf(rows.high), -1.0, 1.0)
             v, v_inside = (sign * (one[:, span] - rows.shift) for one in (z, inside))
             with np.errstate(divide="ignore", invalid="ignore"):
-                needed = np.where(v < 0, -v / (v_inside - v), 0.0)
-            needed = np.where((v < 0) & (v_inside <= 0), np.where(v < -near[:, span], 1.0, 0.0), needed)
+                least = distance * of_z[:, span]
+                needed = np.where(v < least, (least - v) / (v_inside - v), 0.0)
+            needed = np.where((v < least) & (v_inside <= least), np.where(v < -near[:, span], 1.0, 0.0), needed)
             share = np.maximum(share, np.where(rows.one_sided, needed, 0.0).max(axis=1, initial=0.0))
     share = np.where(which, np.minimum(share * (1 + 1e-9), 1.0), 0.0)[:, None]
     return w + share * (interior - w)

@@ -27,6 +27,9 @@ from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
 MAX_TRUNCATION = 1e-6  # of gap_scale: the truncation allowed in a certified answer
+# distances from the constraints that points are blended to, in units of their rounding, one after the other while
+# rounding still leaves a violation
+BLEND_DISTANCES = (0.0, 1.0)
 NEGLIGIBLE_TRUNCATION = 1e-9  # of gap_scale: a truncation whose bound needs no refinement
 MAX_EXACT_TRUNCATION_ROWS = 5_000  # functionals up to which the bound is always refined
 
@@ -136,10 +139,11 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
         u = form.split_duals(form.of_terms(u))  # as they are kept: their sum, of a term of two functions
     sums = row_sums(form, w, z, u)
     wrong = worst_violation(sums.beyond)
-    if interior is not None and (wrong > 0).any():
-        w = blend(form, w, z, interior, wrong > 0)
-        sums = row_sums(form, w, form.forward(w), u)
-        wrong = worst_violation(sums.beyond)
+    for distance in BLEND_DISTANCES:
+        if interior is not None and (wrong > 0).any():
+            w = blend(form, w, interior, wrong > 0, distance)
+            sums = row_sums(form, w, form.forward(w), u)
+            wrong = worst_violation(sums.beyond)
     pulls = form.adjoint_of_terms(u)
     residual = form.penalty * w + pulls.sum(axis=0)
     w_scale = None if form.all_penalized else form.w_scale
