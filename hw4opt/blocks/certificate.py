@@ -16,6 +16,7 @@ from hw4opt.blocks.reference import Trivial
 from hw4opt.blocks.rows import DataRows
 from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.form import BoxRows, Form
+from hw4opt.form.dual_projection import sensitivity
 from hw4opt.form.gap_scale import scale_of
 from hw4opt.proof._row_sums import row_sums
 from hw4opt.proof.certificate import Certificate, certificate_of, cost_of_residual, pull_rounding
@@ -136,7 +137,7 @@ def _totals_at(blocked: BlockedRows, w: Array, trivial: Trivial, free: np.ndarra
 def _block_totals(form: Form, rows: DataRows, w: Array, trivial: Trivial, free: np.ndarray, shift: Array) -> _Totals:
     assert rows.x is not None
     z = form.forward(w)
-    u, size, slope = _duals(form, z, free, shift)
+    u, size, slope = _duals(form, z, free, shift, trivial.z_scale)
     sums = row_sums(form, w, z, u)
     share = trivial.share(rows.weights)
     remains = share * form.of_terms(sums.excess)[0][0]
@@ -162,9 +163,9 @@ def _block_totals(form: Form, rows: DataRows, w: Array, trivial: Trivial, free: 
     )
 
 
-def _duals(form: Form, z: Array, free: np.ndarray, shift: Array) -> tuple[Array, Array, Array]:
-    """u(ν) = clip(f'(z) - s·Cν), the size whose rounding bounds that of Cᵀu, and -d(Cᵀu)/dν; s = f'' for smooth rows,
-    else 1 (form/dual_projection.py)."""
+def _duals(form: Form, z: Array, free: np.ndarray, shift: Array, typical: float) -> tuple[Array, Array, Array]:
+    """u(ν) = clip(f'(z) - s·Cν), the size whose rounding bounds that of Cᵀu, and -d(Cᵀu)/dν (form/dual_projection.py);
+    typical: size of z."""
     u = form.gradient(z)
     if not len(free):
         return u, np.zeros(0), np.zeros((0, 0))
@@ -172,12 +173,12 @@ def _duals(form: Form, z: Array, free: np.ndarray, shift: Array) -> tuple[Array,
     correction, size, slope = c @ shift, np.zeros(len(free)), np.zeros((len(free), len(free)))
     found = np.empty_like(u)
     for function, span in zip(form.loss.functions, form.spans[0], strict=True):
-        box = isinstance(function, BoxRows)
-        sensitivity = np.ones((1, 1)) if box else function.curvature(z)
-        found[:, span] = clipped = function.clip_dual(u[:, span] - sensitivity * correction)
-        change = (
-            ((clipped > function.low) & (clipped < function.high)) if isinstance(function, BoxRows) else sensitivity
-        )
-        size += np.abs(clipped[0]) @ np.abs(c) + (0.0 if box else sensitivity[0] @ np.abs(c))
+        change = sensitivity(function, z[:, span], u[:, span], typical)
+        found[:, span] = clipped = function.clip_dual(u[:, span] - change * correction)
+        size += np.abs(clipped[0]) @ np.abs(c)
+        if isinstance(function, BoxRows):
+            change = change * ((clipped > function.low) & (clipped < function.high))
+        else:
+            size += change[0] @ np.abs(c)
         slope += (c * np.broadcast_to(change, clipped.shape)[0][:, None]).T @ c
     return found, size, slope

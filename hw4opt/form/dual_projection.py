@@ -1,8 +1,8 @@
 """A dual point for unpenalised columns C: they need Cᵀu = 0.
 
 u(ν) = clip(u - s·C ν) by Newton's method on ν. Duals of box-constrained rows are clipped at their bounds; moving one
-by δ costs |v - q u|·|δ| in the gap, v = z - t, and s = 1/(1 + |v - q u|/size of z) keeps that small for rows far from
-their breakpoint, such as outliers. Those of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, which hardly
+by δ costs |v - q u|·|δ| in the gap, v = z - t, and s = 1/(1 + (|v - q u|/(FAR·typical z))²) bounds that for outliers,
+whatever their size. Those of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, which hardly
 changes rows of small mean. Near an optimum this costs least; far from one it may not reach 0, and then s = 1.
 """
 
@@ -17,11 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
-from hw4opt.form import BoxRows, Form, RowBlock
+from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
 from hw4opt.form.chunks import Chunk
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
+FAR = 10.0  # distance from the breakpoint, in typical z, from which a dual moves less than others
 REFINEMENTS = 2  # Newton steps after Cᵀu is 0 up to a worst-case bound of rounding
 
 
@@ -67,19 +68,19 @@ def project_dual(form: Form, z: Array, u: Array) -> Projected:
     if form.all_penalized:
         return Projected(u, np.ones(form.batch, dtype=bool))
     free = form.penalty == 0
-    found = _project(form, [_sensitivity(form, block, z, u) for block in form.blocks], u, free)
+    parts = [(block.rows, z[:, block.span], u[:, block.span]) for block in form.blocks]
+    found = _project(form, [sensitivity(*part, form.scales.z) for part in parts], u, free)
     if found.reached.all():
         return found
     uniform = _project(form, [1.0] * len(form.blocks), u, free)
     return Projected(np.where(found.reached[:, None], found.u, uniform.u), found.reached | uniform.reached)
 
 
-def _sensitivity(form: Form, block: RowBlock, z: Array, u: Array) -> Array:
-    """s of the rows of a block, (b, m)."""
-    rows, z, u = block.rows, z[:, block.span], u[:, block.span]
-    if not isinstance(rows, BoxRows):
+def sensitivity(rows: BoxRows | SmoothRows, z: Array, u: Array, typical: Array | float) -> Array:
+    """s of rows at z with the duals u, (b, m); typical: size of z."""
+    if isinstance(rows, SmoothRows):
         return rows.curvature(z)
-    return 1.0 / (1.0 + np.abs(z - rows.shift - rows.quadratic * u) / form.scales.z)
+    return 1.0 / (1.0 + np.square((z - rows.shift - rows.quadratic * u) / (FAR * typical)))
 
 
 def _project(form: Form, sensitivities: Sequence[Array | float], u: Array, free: np.ndarray) -> Projected:
