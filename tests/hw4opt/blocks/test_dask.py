@@ -11,6 +11,7 @@ import pytest
 from hw4opt import RBF, Huber, InputError, Poisson, RefusedError, Ridge, Squared, TotalVariation
 from hw4opt.blocks import ArrayRows, DaskRows, TableRows, dask, fit_blocks, select_blocks
 from hw4opt.problem import Model
+from hw4opt.running.dask import connect
 from hw4opt.tables import TableFiles
 
 arrow = pytest.importorskip("pyarrow", reason="Parquet files need pyarrow, an extra")
@@ -19,13 +20,6 @@ distributed = pytest.importorskip("distributed", reason="Dask needs distributed,
 
 SIZE = 150_000
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # those of distributed are its own
-
-
-@pytest.fixture(scope="module")
-def client():
-    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**workers) as cluster, distributed.Client(cluster) as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -129,4 +123,4 @@ def test_what_workers_find_wrong_is_the_sentence_of_one_process(client, folder, 
     with pytest.raises(RefusedError, match="left out cannot be read by number; write files without empty cells"):
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y", drop=True), client))
     with pytest.raises(InputError, match="no Dask scheduler answers at nowhere"):
-        dask.connect("nowhere")
+        connect("nowhere")
