@@ -15,7 +15,7 @@ from hw4opt.fit import fit
 from hw4opt.problem import Data, Model
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.result import Result
-from hw4opt.running.array_files import arrays_within, free_memory
+from hw4opt.running.array_files import ArrayFiles, arrays_within, free_memory
 from hw4opt.terms import Loss, PiecewiseQuadratic, Term
 
 ROW_BYTES = 112  # of memory that a row takes: y, weight, offset, and what its loss is made of,
@@ -57,26 +57,26 @@ def fit_all_rows(
 
     Raises `RefusedError` where memory or disk do not hold that.
     """
-    with arrays_for(model, seen, memory, bytes_a_row(model, seen.span.shape[1])):
+    with arrays_for(model, seen.count, memory, bytes_a_row(model, seen.span.shape[1])):
         problem = model.on(data_of(model, sorted_rows(rows, seen, numbered=False)))
         return fit(problem, "auto", tol, max_iterations, time_limit=time_limit)
 
 
 @contextmanager
-def arrays_for(model: Model, seen: Survey, memory: int | None, of_row: int) -> Iterator[None]:
-    """Inside the block, large arrays are in memory as far as it holds them beside so many bytes a row. Raises
-    `RefusedError` where it does not hold those."""
+def arrays_for(model: Model, count: int, memory: int | None, of_row: int) -> Iterator[ArrayFiles]:
+    """Inside the block, large arrays are in memory as far as it holds them beside so many bytes for each of the
+    rows. Raises `RefusedError` where it does not hold those."""
     memory = free_memory() // 2 if memory is None else memory
-    needed, of_states = of_row * seen.count, state_bytes_a_row(model) * seen.count
+    needed, of_states = of_row * count, state_bytes_a_row(model) * count
     if needed > memory:
         raise RefusedError(
             f"{listed(terms_with_states(model))} over rows in blocks takes {of_row} bytes of memory a row besides what "
-            f"may lie on disk: {size_text(needed)} for {seen.count:,} rows, which may take {size_text(memory)}; "
+            f"may lie on disk: {size_text(needed)} for {count:,} rows, which may take {size_text(memory)}; "
             "give a larger `memory`, or fewer rows"
         )
     states = needed + of_states <= memory
-    with arrays_within(memory - needed - (of_states if states else 0), states):
-        yield
+    with arrays_within(memory - needed - (of_states if states else 0), states) as files:
+        yield files
 
 
 def bytes_a_row(model: Model, columns: int) -> int:

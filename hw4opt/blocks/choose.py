@@ -82,9 +82,10 @@ def select_blocks(
               the columns are read once and every fold of every setting is a fit of its own.   auto: `selection.select`
               on a sample of the rows, their weights scaled to all of them
     folds     shuffled: a row's fold is drawn by the seed and its number;   contiguous: runs of rows
-    memory    bytes that a fit with a state for each row may take, as in `fit_blocks`
+    memory    bytes that a fit with a state for each row may take, as in `fit_blocks`; on each worker that fits
     cost      called where every fold is a fit of its own, once the first one is made: with the number of fits that the
-              first settings of the search take, their rows, and the seconds of the first fit
+              first settings of the search take, their rows, and the seconds of the first fit over the number of fits
+              that run at a time
 
     A fold's fit is judged by its duality gap over the basis of all rows. Raises `RefusedError` for a model that
     `fit_blocks` refuses, and where memory or disk do not hold the rows that have a state; `InputError` for an unknown
@@ -133,7 +134,7 @@ def select_blocks(
                 cost(count * runs.total, seen.count, seconds)
 
         if terms_with_states(model):
-            scores = fold_by_fold(model, sums.rows(), seen, rule, metric, first_fit, memory)
+            scores = fold_by_fold(model, sums.rows(), seen, rule, metric, first_fit, memory, sums.executor)
         else:
             scores = nullcontext(_SharedReads(sums, seen, rule, metric))
         with scores as score_models:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hw4opt.blocks import rows
 from hw4opt.blocks.rows import DataRows, NumberedRows, R, in_blocks
-from hw4opt.running.dask import DaskClient, aligned, result_of
+from hw4opt.running.dask import DaskClient, DaskWorkers, aligned, result_of
 from hw4opt.running.threads import tree_reduce
 from hw4opt.validation.frozen import cached_property
 
@@ -33,9 +33,9 @@ class DaskRows:
     client    a `distributed.Client`
 
     A worker sums its blocks, and the sums of two tasks are added on a worker, in the tree that `SourceSums` has: the
-    answer is the same to the last digit, however many workers there are. What a worker that ends has kept is read again
-    by others. Raises `RefusedError` where the rows have no numbers, `InputError` for what the source refuses, and where
-    tasks end their workers again and again.
+    answer is the same to the last digit, however many workers there are. Folds whose rows have a state each are fitted
+    by them (`executor`). What a worker that ends has kept is read again by others. Raises `RefusedError` where the rows
+    have no numbers, `InputError` for what the source refuses, and where tasks end their workers again and again.
     """
 
     source: NumberedRows
@@ -44,6 +44,11 @@ class DaskRows:
 
     def __post_init__(self) -> None:
         self._sent_before = {address: sent for address, (sent, _) in self.client.run(_sent_and_memory).items()}
+
+    @property
+    def executor(self) -> DaskWorkers:
+        """Fits on the workers, as many at a time as they have threads."""
+        return DaskWorkers(self.client)
 
     @cached_property
     def _partitions(self) -> list[Any]:

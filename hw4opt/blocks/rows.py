@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.problem import Data
+from hw4opt.running.processes import Executor, Workers
 from hw4opt.running.threads import ordered_map, tree_reduce
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
@@ -109,10 +110,13 @@ class BlockSums(Protocol):
 
     `passes` counts how often all rows were read. `total` gives what `act` finds of each block, combined in pairs by the
     blocks' numbers alone (`tree_reduce`), whoever works on them; None where there are no rows. `rows` gives the blocks
-    themselves, with x, for fits that keep a state for each row.
+    themselves, with x, for fits that keep a state for each row; several such fits go through `executor`.
     """
 
     passes: int
+
+    @property
+    def executor(self) -> Executor: ...
 
     def rows(self) -> Iterator[DataRows]: ...
 
@@ -125,6 +129,11 @@ class SourceSums:
 
     source: RowSource
     passes: int = 0
+
+    @property
+    def executor(self) -> Executor:
+        """One after the other, here."""
+        return Workers(1)
 
     def rows(self) -> Iterator[DataRows]:
         """All rows, block after block."""

@@ -62,7 +62,13 @@ _files: ContextVar[ArrayFiles | None] = ContextVar("array files of the fit", def
 def arrays_within(room: int, states: bool = True) -> Iterator[ArrayFiles]:
     """Inside the block, large arrays take no more than so many bytes of memory; the others are in files, and without
     `states` what a solver keeps for each row, too."""
-    files = ArrayFiles(room, states)
+    with arrays_in(ArrayFiles(room, states)) as files:
+        yield files
+
+
+@contextmanager
+def arrays_in(files: ArrayFiles) -> Iterator[ArrayFiles]:
+    """Inside the block, large arrays go where these files say, which other blocks may have used before."""
     token = _files.set(files)
     try:
         yield files

@@ -9,6 +9,7 @@ from importlib import import_module
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
+from warnings import catch_warnings
 
 from hw4opt.errors import InputError, RefusedError
 
@@ -54,44 +55,69 @@ class DaskWorkers:
         waiting, ended = enumerate(tasks), SimpleQueue[Any]()
         places: dict[Any, int] = {}
         found: dict[int, Found] = {}
-        held = self._client.submit(_same, act, pure=False)
+        with catch_warnings(category=UserWarning, action="ignore"):  # of its size: it is sent once
+            held = self._client.submit(_same, Sent.of(act), pure=False)
         try:
             for place in range(len(tasks)):
                 while place not in found:
-                    for where, task in islice(waiting, max(self._threads() - len(places), 0)):
-                        future = self._client.submit(_call, held, task, pure=False)
+                    for where, task in islice(waiting, max(self.count - len(places), 0)):
+                        future = self._client.submit(_call, held, Sent.of(task), pure=False)
                         future.add_done_callback(ended.put)
                         places[future] = where
                     future = ended.get()
-                    found[places.pop(future)] = result_of(future)
+                    found[places.pop(future)] = result_of(future).value
                 yield found.pop(place)
         finally:
             self._client.cancel([*places, held])
 
-    def _threads(self) -> int:
-        """Those of the workers that there are now; one where there are none yet."""
+    @property
+    def count(self) -> int:
+        """How many threads the workers have now; one where there are none yet."""
         try:
             return max(sum(self._client.nthreads().values()), 1)
         except OSError as error:
             raise InputError(SCHEDULER_ENDED) from error
 
 
-def _same(act: Found) -> Found:
+class Sent:
+    """What is sent as bytes and held as what they stand for. Dask itself hands over arrays at odd addresses: NumPy
+    copies them for every product, whose last digit is then another."""
+
+    def __init__(self, value: Any, size: int) -> None:
+        self.value, self.size = value, size
+
+    @classmethod
+    def of(cls, value: Any) -> Sent:
+        """What is to be sent."""
+        return cls(value, 0)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Sent], tuple[bytes]]:
+        return _received, (pickle.dumps(self.value),)
+
+    def __sizeof__(self) -> int:
+        return self.size
+
+
+def _received(sent: bytes) -> Sent:
+    return Sent(pickle.loads(sent), len(sent))
+
+
+def _same(act: Sent) -> Sent:
     return act
 
 
-def _call(act: Callable[[Task], Found], task: Task) -> Found:
-    return aligned(act)(aligned(task))
+def _call(act: Sent, task: Sent) -> Sent:
+    return Sent.of(act.value(task.value))
 
 
 def aligned(value: Found) -> Found:
-    """A copy whose arrays begin at addresses that NumPy computes at. Those of an array that Dask has sent may be odd:
-    it is then copied for every product, in another order, and the last digit of the product is another."""
+    """A copy whose arrays are where NumPy computes with them (`Sent`)."""
     return pickle.loads(pickle.dumps(value))
 
 
 def result_of(future: Any) -> Any:
-    """What a future holds. Raises what its task raised, and `InputError` where its workers or the scheduler end."""
+    """What a future holds, aligned. Raises what its task raised, and `InputError` where its workers or the scheduler
+    end."""
     try:
         return aligned(future.result())
     except import_module("distributed").KilledWorker as error:

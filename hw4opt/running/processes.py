@@ -42,7 +42,10 @@ work()
 
 @runtime_checkable
 class Executor(Protocol):
-    """What runs tasks side by side: `Workers`, or `DaskWorkers` (dask.py)."""
+    """What runs tasks side by side, `count` at a time: `Workers`, or `DaskWorkers` (dask.py)."""
+
+    @property
+    def count(self) -> int: ...
 
     def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Generator[Found]:
         """`act` of every task, in their order as they are done; closing it gives up the rest."""

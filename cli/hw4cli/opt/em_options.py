@@ -123,7 +123,8 @@ EM_OPTIONS = (
     click.option(
         "--dask",
         metavar="SCHEDULER",
-        help="Address of a Dask scheduler, as in tcp://host:8786, whose workers search instead. Default: none.",
+        help="Address of a Dask scheduler, as in tcp://host:8786, whose workers search instead, "
+        "with the same result. Default: this process searches.",
     ),
     click.option(
         "--ridge",
