@@ -70,7 +70,7 @@ class Bar:
         seconds; not only on a terminal, but not of work without a bar."""
         if fits * seconds < self.delay:
             return
-        took = f"the first took {_duration(seconds)}, so that they take about {_duration(fits * seconds)}"
+        took = f"by the first, each takes about {_duration(seconds)}, and all about {_duration(fits * seconds)}"
         self._say(f"{fits:,} fits to {rows:,} rows in the first round of the search; {took}")
 
     def _say(self, what: str) -> None:

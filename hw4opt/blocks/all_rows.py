@@ -15,7 +15,7 @@ from hw4opt.fit import fit
 from hw4opt.problem import Data, Model
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.result import Result
-from hw4opt.running.array_files import arrays_within, free_memory
+from hw4opt.running.array_files import ArrayFiles, arrays_within, free_memory
 from hw4opt.terms import Loss, PiecewiseQuadratic, Term
 
 ROW_BYTES = 112  # memory per row: y, weight, offset, and the parameters of its loss
@@ -57,26 +57,26 @@ def fit_all_rows(
 
     Raises `RefusedError` if memory or disk is too small.
     """
-    with arrays_for(model, survey, memory, bytes_per_row(model, survey.span.shape[1])):
+    with arrays_for(model, survey.count, memory, bytes_per_row(model, survey.span.shape[1])):
         problem = model.on(data_of(model, sorted_rows(rows, survey, numbered=False)))
         return fit(problem, "auto", tol, max_iterations, time_limit=time_limit)
 
 
 @contextmanager
-def arrays_for(model: Model, survey: Survey, memory: int | None, row_bytes: int) -> Iterator[None]:
-    """Context in which large arrays are in memory as far as they fit beside `row_bytes` bytes per row, else in files.
-    Raises `RefusedError` if `row_bytes` bytes per row exceed the memory."""
+def arrays_for(model: Model, count: int, memory: int | None, row_bytes: int) -> Iterator[ArrayFiles]:
+    """Context in which large arrays of `count` rows are in memory as far as they fit beside `row_bytes` bytes per row,
+    else in files. Raises `RefusedError` if `row_bytes` bytes per row exceed the memory."""
     memory = free_memory() // 2 if memory is None else memory
-    needed, dual_bytes = row_bytes * survey.count, dual_bytes_per_row(model) * survey.count
+    needed, dual_bytes = row_bytes * count, dual_bytes_per_row(model) * count
     if needed > memory:
         raise RefusedError(
             f"{listed(terms_with_row_duals(model))} over rows in blocks needs {row_bytes} bytes of memory per row, "
-            f"besides what may be on disk: {size_text(needed)} for {survey.count:,} rows, and the limit is "
+            f"besides what may be on disk: {size_text(needed)} for {count:,} rows, and the limit is "
             f"{size_text(memory)}; give a larger `memory`, or fewer rows"
         )
-    states = needed + dual_bytes <= memory
-    with arrays_within(memory - needed - (dual_bytes if states else 0), states):
-        yield
+    vectors_in_memory = needed + dual_bytes <= memory
+    with arrays_within(memory - needed - (dual_bytes if vectors_in_memory else 0), vectors_in_memory) as files:
+        yield files
 
 
 def bytes_per_row(model: Model, columns: int) -> int:

@@ -84,9 +84,9 @@ def select_blocks(
               loss, the columns are read once and every fold of every setting is fitted separately.   auto:
               `selection.select` on a sample of the rows, with weights scaled to the full data
     folds     shuffled: a row's fold is drawn from the seed and its number;   contiguous: consecutive rows
-    memory    limit in bytes of fits with a dual variable per row, as in `fit_blocks`
+    memory    limit in bytes of fits with a dual variable per row, as in `fit_blocks`; of each worker that fits
     cost      called after the first fit if every fold is fitted separately: with the number of fits of the first round
-              of settings, the number of rows, and the seconds of the first fit
+              of settings, the number of rows, and the seconds of the first fit, divided by the number of parallel fits
 
     A fold's fit is judged by its duality gap over the basis of all rows. Raises `RefusedError` for a model that
     `fit_blocks` refuses, and if memory or disk is too small for the dual variables; `InputError` for an unknown name,
@@ -137,7 +137,7 @@ def select_blocks(
                 cost(count * runs.total, surveyed.count, seconds)
 
         if terms_with_row_duals(model):
-            scores = fold_by_fold(model, sums.rows(), surveyed, rule, metric, first_fit, memory)
+            scores = fold_by_fold(model, sums.rows(), surveyed, rule, metric, first_fit, memory, sums.executor)
         else:
             scores = nullcontext(_SharedReads(sums, surveyed, rule, metric))
         with scores as score_models:

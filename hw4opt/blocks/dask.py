@@ -4,29 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from hw4opt.blocks import rows
 from hw4opt.blocks.rows import DataRows, NumberedRows, R, in_blocks
-from hw4opt.errors import InputError, RefusedError
+from hw4opt.running.dask import DaskClient, DaskWorkers, aligned, result_of
 from hw4opt.running.threads import tree_reduce
 from hw4opt.validation.frozen import cached_property
 
-CONNECT_SECONDS = 20.0  # seconds that a scheduler may take to answer
 PARTITION_BLOCKS = 64  # blocks that a worker reads and sums in one task: a power of 2, so that the tree stays the same
-
-
-class DaskClient(Protocol):
-    """What is asked of a `distributed.Client`."""
-
-    def map(self, func: Callable[..., Any], *iterables: Any, pure: bool) -> list[Any]: ...
-
-    def submit(self, func: Callable[..., Any], *args: Any, pure: bool) -> Any: ...
-
-    def run(self, function: Callable[..., Any]) -> dict[str, Any]: ...
-
-    def close(self) -> Any: ...
 
 
 class DaskUsage(NamedTuple):
@@ -46,9 +32,9 @@ class DaskRows:
     client    a `distributed.Client`
 
     Each task sums the blocks of a partition on a worker, and sums are added in pairs on workers, in the same tree as
-    `SourceSums`: the result is bit-identical for any number of workers. If a worker dies, others read its rows again.
-    Raises `RefusedError` if the source cannot read rows by number, `InputError` for what the source refuses, and if
-    tasks repeatedly kill their workers.
+    `SourceSums`: the result is bit-identical for any number of workers. Folds with a dual variable per row are fitted
+    on the workers (`executor`). If a worker dies, others read its rows again. Raises `RefusedError` if the source
+    cannot read rows by number, `InputError` for what the source refuses, and if tasks repeatedly kill their workers.
     """
 
     source: NumberedRows
@@ -57,6 +43,11 @@ class DaskRows:
 
     def __post_init__(self) -> None:
         self._sent_before = {address: sent for address, (sent, _) in self.client.run(_sent_and_memory).items()}
+
+    @property
+    def executor(self) -> DaskWorkers:
+        """Runs fits on the workers, one per thread at a time."""
+        return DaskWorkers(self.client)
 
     @cached_property
     def _partitions(self) -> list[Any]:
@@ -68,23 +59,15 @@ class DaskRows:
     def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None:
         """As `SourceSums.total`; `with_x` has no effect, since the workers hold x."""
         self.passes += 1
-        sums = self.client.map(lambda blocks: tree_reduce(combine, map(act, blocks)), self._partitions, pure=False)
+        sums = self.client.map(lambda blocks: _sum(act, combine, blocks), self._partitions, pure=False)
         total = tree_reduce(lambda one, other: self.client.submit(combine, one, other, pure=False), sums)
-        return None if total is None else self._result(total)
+        return None if total is None else result_of(total)
 
     def rows(self) -> Iterator[DataRows]:
         """All rows in blocks, fetched from the workers."""
         self.passes += 1
         for partition in self._partitions:
-            yield from self._result(partition)
-
-    def _result(self, future: Any) -> Any:
-        try:
-            return future.result()
-        except import_module("distributed").KilledWorker as error:
-            raise InputError(
-                "a task ended Dask workers repeatedly, mostly for lack of memory; give workers more"
-            ) from error
+            yield from result_of(partition)
 
     def usage(self) -> DaskUsage:
         """The resources that the cluster has used for these rows so far."""
@@ -93,18 +76,9 @@ class DaskRows:
         return DaskUsage(len(now), sent, max((memory for _, memory in now.values()), default=0))
 
 
-def connect(address: str) -> DaskClient:
-    """The client of a scheduler. Raises `InputError` where none answers, `RefusedError` without the extra `dask`."""
-    try:
-        client = import_module("distributed").Client
-    except ImportError as error:
-        raise RefusedError(
-            "a Dask cluster needs distributed; it comes with the extra: pip install 'hw4opt[dask]'"
-        ) from error
-    try:
-        return client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:  # TimeoutError among them
-        raise InputError(f"no Dask scheduler answers at {address}; give its address, as in tcp://host:8786") from error
+def _sum(act: Callable[[DataRows], R], combine: Callable[[R, R], R], blocks: list[DataRows]) -> R | None:
+    """The sum over the blocks of a task, which another worker may have sent."""
+    return tree_reduce(combine, (act(aligned(block)) for block in blocks))
 
 
 def _sent_and_memory(dask_worker: Any) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.problem import Data
+from hw4opt.running.processes import Executor, Workers
 from hw4opt.running.threads import ordered_map, tree_reduce
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
@@ -110,10 +111,13 @@ class BlockSums(Protocol):
     `passes` counts the reads of all rows. `total` applies `act` to each block and combines the results in pairs, in a
     tree that depends only on the number of blocks (`tree_reduce`), so that the result does not depend on threads or
     workers; None if there are no rows. `rows` yields the blocks themselves, with x, for fits with a dual variable per
-    row.
+    row; `executor` runs several such fits.
     """
 
     passes: int
+
+    @property
+    def executor(self) -> Executor: ...
 
     def rows(self) -> Iterator[DataRows]: ...
 
@@ -126,6 +130,11 @@ class SourceSums:
 
     source: RowSource
     passes: int = 0
+
+    @property
+    def executor(self) -> Executor:
+        """Runs fits sequentially, in this process."""
+        return Workers(1)
 
     def rows(self) -> Iterator[DataRows]:
         """All rows in blocks."""

@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hw4opt.mixture.budget import Budget
     from hw4opt.mixture.components import Components
     from hw4opt.mixture.listener import simulated_listener
     from hw4opt.mixture.model import PoissonMixture
     from hw4opt.mixture.playlists import Playlist, make_playlists, write_playlists
     from hw4opt.mixture.result import MixtureResult
-    from hw4opt.mixture.search import Budget
     from hw4opt.mixture.selection import Choice, choose_k
     from hw4opt.mixture.validation import Rows
 
@@ -29,12 +29,12 @@ __all__ = [
     "write_playlists",
 ]
 _MODULES = {
+    "budget": ("Budget",),
     "components": ("Components",),
     "listener": ("simulated_listener",),
     "model": ("PoissonMixture",),
     "playlists": ("Playlist", "make_playlists", "write_playlists"),
     "result": ("MixtureResult",),
-    "search": ("Budget",),
     "selection": ("Choice", "choose_k"),
     "validation": ("Rows",),
 }

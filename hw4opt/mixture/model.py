@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike
 from hw4opt.errors import InputError
 from hw4opt.inference import ERRORS
 from hw4opt.mixture.ascent import assessed
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.em import plain_em
 from hw4opt.mixture.result import MixtureResult
 from hw4opt.mixture.sample import MixtureDesign, Sample
-from hw4opt.mixture.search import Budget, Progress, search
+from hw4opt.mixture.search import Progress, search
 from hw4opt.mixture.summarize import FinishedFit, summarize
 from hw4opt.mixture.validation import Rows, check_components, check_design, check_labels
+from hw4opt.running.processes import Executor
 from hw4opt.validation.arguments import check_fields, check_seed, check_word, checked
 
 
@@ -69,18 +71,26 @@ class PoissonMixture:
 
     @checked
     def fit(
-        self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None, progress: Progress | None = None
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        rows: Rows | None = None,
+        progress: Progress | None = None,
+        executor: Executor | None = None,
     ) -> MixtureResult:
         """The best mixture that the budget finds for features x (n, d) and counts y (n,).
 
         rows        offset, weights, groups and the columns' names
-        progress    called with (number tried, largest number, best ℓ) during the search
+        progress    called with (number tried, largest number, best ℓ) after each chain of the search
+        executor    runs chains of the search in parallel: `hw4opt.running.Workers(N)`, N processes, or
+                    `hw4opt.running.DaskWorkers(client)`; None: sequentially, in this process. The result is the same,
+                    unless the budget has seconds
         """
         design = self.design(x, y, rows)
         check_components(design, self.k)
         started = time.perf_counter()
         sample = Sample.of(design.active)
-        record = search(sample, self.k, self.budget, np.random.default_rng(self.seed), progress)
+        record = search(sample, self.k, self.budget, np.random.default_rng(self.seed), progress, executor)
         fit = FinishedFit(self.k, design, sample, record.end, record, self.errors)
         return summarize(fit, time.perf_counter() - started)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -119,6 +119,9 @@ class Sample:
             law=design.law,
             has_large_counts=has_large_counts,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}  # nothing that is computed from them
 
     def __len__(self) -> int:
         return len(self.unit_weights)

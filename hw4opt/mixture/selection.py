@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError, UnknownNameError
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.likelihood import expect
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.result import MixtureResult
 from hw4opt.mixture.sample import MixtureDesign, Sample
-from hw4opt.mixture.search import Budget, search
+from hw4opt.mixture.search import search
 from hw4opt.mixture.validation import Rows, check_components
+from hw4opt.running.processes import Executor
 from hw4opt.validation.arguments import checked
 
 CRITERIA = ("bic", "aic", "icl", "held_out")
@@ -68,6 +70,7 @@ def choose_k(
     rows: Rows | None = None,
     criterion: str = "bic",
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Choice:
     """Fit the model with every k to (x, y, rows) and take the best by a criterion.
 
@@ -75,7 +78,7 @@ def choose_k(
     too: their likelihood is a supremum, and their status says so. The seconds of the model's budget are for all k
     together: each gets its share of what is left, and no k is started after them.
 
-    progress    called with every k before its fit
+    progress    called with every k before its fit;  executor  as in `PoissonMixture.fit`
     """
     ks = ks if isinstance(ks, range) else tuple(ks)
     design = model.design(x, y, rows)
@@ -89,9 +92,9 @@ def choose_k(
         if progress is not None:
             progress(k)
         one = replace(model, k=k, budget=time_left.share(len(ks) - number))
-        results[k] = one.fit(x, y, rows)
+        results[k] = one.fit(x, y, rows, executor=executor)
         if criterion == "held_out":
-            held[k] = held_out(one, design)
+            held[k] = held_out(one, design, executor)
     scores = held if held else {k: -getattr(result.criteria, criterion) for k, result in results.items()}
     best = max(scores, key=lambda k: scores[k])
     return Choice(results[best], results, held or None, criterion, ks[len(results) :])
@@ -130,14 +133,15 @@ class _SharedTime:
         return replace(self.budget, seconds=seconds)
 
 
-def held_out(model: PoissonMixture, design: MixtureDesign, folds: int = HELD_OUT_FOLDS) -> float:
+def held_out(model: PoissonMixture, design: MixtureDesign, executor: Executor | None = None) -> float:
     """Mean log-likelihood of units (weighted) under mixtures fitted without them; the seconds are per fold."""
     sample = Sample.of(design.active)
     draw = np.random.default_rng(model.seed)
-    fold_of = draw.permutation(len(sample)) % folds
+    fold_of = draw.permutation(len(sample)) % HELD_OUT_FOLDS
     total = 0.0
-    for fold in range(folds):
-        record = search(sample.take(np.flatnonzero(fold_of != fold)), model.k, model.budget, draw)
+    for fold in range(HELD_OUT_FOLDS):
+        kept = sample.take(np.flatnonzero(fold_of != fold))
+        record = search(kept, model.k, model.budget, draw, executor=executor)
         held = sample.take(np.flatnonzero(fold_of == fold))
         total += float(expect(held, record.end.point).densities[0] @ held.unit_weights)
     return total / sample.total

@@ -63,7 +63,13 @@ _files: ContextVar[ArrayFiles | None] = ContextVar("array files of the fit", def
 def arrays_within(room: int, vectors_in_memory: bool = True) -> Iterator[ArrayFiles]:
     """Context in which large arrays use at most `room` bytes of memory, and others are in files; so are the solver's
     vectors per row unless `vectors_in_memory`."""
-    files = ArrayFiles(room, vectors_in_memory)
+    with arrays_in(ArrayFiles(room, vectors_in_memory)) as files:
+        yield files
+
+
+@contextmanager
+def arrays_in(files: ArrayFiles) -> Iterator[ArrayFiles]:
+    """Context in which large arrays are placed by `files`, which earlier contexts may have used."""
     token = _files.set(files)
     try:
         yield files

@@ -9,19 +9,19 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar, runtime_checkable
 
 from hw4opt.running.threads import set_threads
 
 Task = TypeVar("Task")
 Found = TypeVar("Found")
-Waiting = SimpleQueue[tuple[int, Callable[[Any], Any], Any]]
+NextTask = Callable[[], tuple[int, Any] | None]
 Outcomes = SimpleQueue[tuple[int, bool, Any]]
 
 ONE_THREAD_ENVIRONMENT = dict.fromkeys(
@@ -38,6 +38,18 @@ except EOFError:
 from hw4opt.running.processes import work
 work()
 """
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """What runs tasks in parallel, `count` at a time: `Workers`, or `DaskWorkers` (dask.py)."""
+
+    @property
+    def count(self) -> int: ...
+
+    def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Generator[Found]:
+        """`act` of every task, in the order of the tasks; closing the iterator drops the rest."""
+        ...
 
 
 class WorkerEndedError(MemoryError):
@@ -70,10 +82,10 @@ class Workers:
         """Whether the workers have started and none has ended."""
         return bool(self._processes) and all(process.poll() is None for process in self._processes)
 
-    def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Iterator[Found]:
+    def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Generator[Found]:
         """`act` of every task, in their order as they are done; here if one worker is enough. What a worker raises is
         raised here."""
-        if min(self.count, len(tasks)) < 2:
+        if self.count < 2 or len(tasks) < 2:
             yield from map(act, tasks)
             return
         try:
@@ -97,15 +109,19 @@ class Workers:
     def _spread(
         self, act: Callable[[Task], Found], tasks: Sequence[Task], seconds: float = math.inf
     ) -> Iterator[Found]:
-        waiting: Waiting = SimpleQueue()
         outcomes: Outcomes = SimpleQueue()
-        for place, task in enumerate(tasks):
-            waiting.put((place, act, task))
+        waiting, lock = enumerate(tasks), Lock()
+
+        def next_task() -> tuple[int, Task] | None:
+            with lock:
+                return next(waiting, None)
+
         count = min(self.count, len(tasks))
         while len(self._processes) < count:
             self._processes.append(_start())
         self._threads = [
-            Thread(target=_feed, args=(process, waiting, outcomes), daemon=True) for process in self._processes[:count]
+            Thread(target=_feed, args=(process, act, next_task, outcomes), daemon=True)
+            for process in self._processes[:count]
         ]
         for thread in self._threads:
             thread.start()
@@ -180,22 +196,21 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-def _feed(process: subprocess.Popen[bytes], waiting: Waiting, outcomes: Outcomes) -> None:
+def _feed(process: subprocess.Popen[bytes], act: Callable[[Any], Any], next_task: NextTask, outcomes: Outcomes) -> None:
     """One worker's tasks, one by one, as long as there are any and it lives."""
     tasks, found = _pipes(process)
     good = True
-    with suppress(Empty):
-        while good:
-            place, *task = waiting.get_nowait()
-            try:
-                pickle.dump(task, tasks)
-                tasks.flush()
-                good, outcome = pickle.load(found)
-            except (OSError, EOFError, pickle.UnpicklingError):
-                good, outcome = False, WorkerEndedError(f"a worker process ended with status {process.wait()}")
-            except Exception as error:
-                good, outcome = False, error
-            outcomes.put((place, good, outcome))
+    while good and (waiting := next_task()) is not None:
+        place, task = waiting
+        try:
+            pickle.dump((act, task), tasks)
+            tasks.flush()
+            good, outcome = pickle.load(found)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            good, outcome = False, WorkerEndedError(f"a worker process ended with status {process.wait()}")
+        except Exception as error:
+            good, outcome = False, error
+        outcomes.put((place, good, outcome))
 
 
 def work() -> None:

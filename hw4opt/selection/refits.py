@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.proof.certificate import Proof, certify
 from hw4opt.proof.feasibility import strictly_feasible
+from hw4opt.running.processes import Executor
 from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.terms import Term
@@ -54,18 +57,38 @@ def refit(problems: Sequence[Problem], result: FoldResults) -> None:
         _refit_in_batches(problems, result, left[possible][:most], size, solve)
 
 
-def refit_one_by_one(problem: Problem, result: FoldResults, fitted: Callable[[], None]) -> None:
-    """Refit the folds of one problem one at a time, for so many rows that memory holds the dual variables of one fold.
+class FoldFit(NamedTuple):
+    """The fit without a fold: w (r,); its relative gap, infinite if nothing is proven; no_maximum: the likelihood has
+    no finite maximum."""
 
-    fitted    called after every fit
+    w: Array
+    gap: float
+    no_maximum: bool
+
+
+def refit_one_by_one(
+    problem: Problem,
+    result: FoldResults,
+    fit_fold: Callable[[int], FoldFit],
+    executor: Executor,
+    fitted: Callable[[], None],
+) -> None:
+    """Refit the folds of one problem separately, for so many rows that memory holds the dual variables of one fold.
+
+    fit_fold    `fit_to_rest` of a fold, by its number;  executor  runs it
+    fitted      called after every fit
     """
+    left = [int(fold) for _, fold in _unproven(result)]
+    with closing(executor.spread(fit_fold, left)) as fits:
+        for fold, fit in zip(left, fits, strict=True):
+            fitted()
+            _keep(problem, result, 0, fold, fit)
 
-    def solve(problems: Sequence[Problem], form: Form) -> Proof:
-        proof = _as_a_fit(form)
-        fitted()
-        return proof
 
-    _refit_in_batches([problem], result, _unproven(result), 1, solve)
+def fit_to_rest(problem: Problem, held: np.ndarray) -> FoldFit:
+    """The fit to the rows of a problem without those held out, as `fit` would solve it."""
+    form = canonicalize([problem], [held])
+    return _fold_fit(form, _as_a_fit(form), 0)
 
 
 def _unproven(result: FoldResults) -> np.ndarray:
@@ -102,17 +125,24 @@ def _refit_in_batches(
     problems: Sequence[Problem], result: FoldResults, left: np.ndarray, size: int, solve: Solve
 ) -> None:
     """Fit the folds `left`, (m, 2) of setting and fold, `size` at a time; the fit of smaller gap is kept."""
-    design, folds = problems[0].design, result.folds
+    folds = result.folds
     for low in range(0, len(left), size):
         part = left[low : low + size]
         mine = [problems[setting] for setting, _ in part]
         form = canonicalize(mine, [folds[fold] for _, fold in part])
         proof = solve(mine, form)
-        for place, ((setting, fold), w, certificate) in enumerate(zip(part, proof.w, proof.certificates, strict=True)):
-            if unattained(form, proof, place):
-                result.no_maximum[setting, fold] = True
-                continue
-            gap = np.inf if certificate.relative_gap is None else certificate.relative_gap
-            if gap > result.gaps[setting, fold]:
-                continue
-            result.store_one(design, setting, fold, w, gap)
+        for place, (setting, fold) in enumerate(part):
+            _keep(problems[setting], result, setting, fold, _fold_fit(form, proof, place))
+
+
+def _fold_fit(form: Form, proof: Proof, place: int) -> FoldFit:
+    gap = proof.certificates[place].relative_gap
+    return FoldFit(proof.w[place], np.inf if gap is None else gap, unattained(form, proof, place))
+
+
+def _keep(problem: Problem, result: FoldResults, setting: int, fold: int, fit: FoldFit) -> None:
+    """Store the fit of a fold, unless a fit of smaller gap is stored."""
+    if fit.no_maximum:
+        result.no_maximum[setting, fold] = True
+    elif fit.gap <= result.gaps[setting, fold]:
+        result.store_one(problem.design, setting, fold, fit.w, fit.gap)

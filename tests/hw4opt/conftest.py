@@ -42,6 +42,15 @@ settings.register_profile("explore", settings.get_profile("ci"), derandomize=Fal
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+@pytest.fixture(scope="module")
+def client():
+    """That of a Dask scheduler with two worker processes."""
+    distributed = pytest.importorskip("distributed", reason="Dask needs distributed, an extra")
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**workers) as cluster, distributed.Client(cluster) as found:
+        yield found
+
+
 def step_data(n=50, seed=0):
     """contract.md's words: the assignment's x, y and true f."""
     x = np.arange(n) / (n - 1)

@@ -15,9 +15,9 @@ from scipy.optimize import linprog, minimize
 from hw4opt import RBF, Increasing, InputError, Poisson, Problem, Result, Ridge, Status, fit
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.mixture import Components, PoissonMixture, Rows
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.likelihood import MixtureParameters, curvature
 from hw4opt.mixture.sample import Sample
-from hw4opt.mixture.search import Budget
 from hw4opt.proof.existence import settle
 from hw4opt.terms.laws import POISSON_LAW, ZERO_TRUNCATED_LAW
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ from hw4cli.options import options, take
 from hw4cli.output_paths import Files
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.playlists import Playlist, cautions, make_playlists, write_playlists
 from hw4opt.mixture.result import MixtureResult
-from hw4opt.mixture.search import Budget
 from hw4opt.mixture.selection import CRITERIA, Choice, choose_k
+from hw4opt.running.dask import DaskWorkers, connect
 from hw4opt.running.files import write_text
+from hw4opt.running.processes import Executor, Workers
 from hw4opt.tables import STDIN
 
 
@@ -74,9 +77,9 @@ def em(
     check_outputs(output_options, inputs, *_playlist_files(playlist_options, mixture_options), **report)
     data = read_data(data_options)
     songs = read_catalogue(data, playlist_options.catalogue, data_options) if playlist_options.wanted else None
-    with Bar("searching", output_options.quiet) as bar:
+    with _executor(mixture_options) as executor, Bar("searching", output_options.quiet) as bar:
         try:
-            result, choice = _fit(data_options, mixture_options, data, bar)
+            result, choice = _fit(data_options, mixture_options, data, bar, executor)
         except InputError as error:
             raise em_output.error_of_table(error, np.flatnonzero(~data.columns.dropped)) from error
     result = em_output.result_with_moods(result)
@@ -134,6 +137,11 @@ def _check_options(
         )
     if mixture_options.k is None and mixture_options.k_values is None and data_options.data is not None:
         raise InputError("the number of moods is not given; give --k K, or --k-range 1:6 to choose")
+    if mixture_options.workers is not None and mixture_options.dask is not None:
+        raise InputError(
+            f"--workers {mixture_options.workers} are processes and --dask {mixture_options.dask} has workers of its "
+            "own; drop one"
+        )
     if not mixture_options.plain:
         for name, value in (("init", data_options.init), ("cycles", mixture_options.cycles)):
             if value is not None:
@@ -145,6 +153,8 @@ def _check_options(
         ("restarts", mixture_options.restarts),
         ("search", mixture_options.search),
         ("search-seconds", mixture_options.search_seconds),
+        ("workers", mixture_options.workers),
+        ("dask", mixture_options.dask),
     ):
         if value is not None:
             raise InputError(f"--{name} {value} belongs to the search, which --plain does not do; drop one of them")
@@ -182,8 +192,19 @@ def _with_table_rows(lists: Sequence[Playlist], songs: Catalogue, data: EmData) 
     return [dataclasses.replace(one, rows=songs.rows[one.rows], defining=own[one.defining]) for one in lists]
 
 
+@contextmanager
+def _executor(mixture_options: MixtureOptions) -> Iterator[Executor]:
+    """Context with what runs the search: the workers of a Dask scheduler, or processes."""
+    if mixture_options.dask is None:
+        with Workers(mixture_options.workers or 1) as workers:
+            yield workers
+        return
+    with closing(connect(mixture_options.dask)) as client:
+        yield DaskWorkers(client)
+
+
 def _fit(
-    data_options: EmDataOptions, mixture_options: MixtureOptions, data: EmData, bar: Bar
+    data_options: EmDataOptions, mixture_options: MixtureOptions, data: EmData, bar: Bar, executor: Executor
 ) -> tuple[MixtureResult, Choice | None]:
     budget = Budget(
         Budget().starts if mixture_options.restarts is None else mixture_options.restarts,
@@ -214,9 +235,10 @@ def _fit(
             data.rows,
             mixture_options.criterion,
             lambda k: bar.describe(f"searching {k} moods"),
+            executor,
         )
         return choice.best, choice
-    return model.fit(data.features, data.counts, data.rows, bar.update), None
+    return model.fit(data.features, data.counts, data.rows, bar.update, executor), None
 
 
 def _show(result: MixtureResult, choice: Choice | None, data: EmData, output_options: OutputOptions) -> None:

@@ -10,7 +10,7 @@ import click
 from hw4cli.opt.options import CATEGORICAL, TABLE
 from hw4cli.options import whole
 from hw4opt import InputError
-from hw4opt.mixture.search import PERTURBATIONS_PER_START, Budget
+from hw4opt.mixture.budget import PERTURBATIONS_PER_START, STARTS_PER_CHAIN, Budget
 from hw4opt.mixture.selection import CRITERIA
 
 BUILT_IN_MOODS = 3  # of the built-in simulated listener
@@ -37,6 +37,8 @@ class MixtureOptions:
     plain: bool
     cycles: int | None
     errors: str
+    workers: int | None = None
+    dask: str | None = None
 
     @property
     def k_values(self) -> range | None:
@@ -110,6 +112,19 @@ EM_OPTIONS = (
         type=click.FloatRange(0, min_open=True),
         metavar="S",
         help="A further limit of the search, for all k of --k-range together; unfinished runs stop. Default: none.",
+    ),
+    click.option(
+        "--workers",
+        type=whole(1),
+        metavar="N",
+        help=f"Processes that search in parallel, in tasks of {STARTS_PER_CHAIN} starts; the result does not depend on "
+        "N. Default: 1, this process.",
+    ),
+    click.option(
+        "--dask",
+        metavar="SCHEDULER",
+        help="Address of a Dask scheduler, as in tcp://host:8786, whose workers run the search, "
+        "with the same result. Default: this process runs it.",
     ),
     click.option(
         "--ridge",

@@ -28,7 +28,8 @@ DASK_OPTION = click.option(
     "--dask",
     metavar="SCHEDULER",
     help="Address of a Dask scheduler, as in tcp://host:8786, whose workers read the Parquet files of DATA in blocks, "
-    "hold the rows and sum over them. Default: this process reads them.",
+    "hold the rows and sum over them; with tv, trend, shapes, quantile and absolute loss they fit the folds of "
+    "--select kfold:K. Default: this process reads them.",
 )
 
 

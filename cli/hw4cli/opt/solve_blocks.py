@@ -33,12 +33,12 @@ from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.blocks import BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
 from hw4opt.blocks.all_rows import needs_row_duals
-from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
 from hw4opt.blocks.rows import BlockSums, SourceSums
 from hw4opt.errors import RefusedError, listed
 from hw4opt.problem import Model
 from hw4opt.problem.hyperparameters import GAMMA, column_key
+from hw4opt.running.dask import connect
 from hw4opt.running.files import write_text
 from hw4opt.tables import Table, TableFiles
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -266,6 +267,33 @@ def test_the_same_seed_gives_the_same_answer(hw4opt, songs):
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
+def test_two_processes_give_the_answer_of_one(hw4opt, songs):
+    words = ["em", *DATA, "--k", "3", "--restarts", "72", "--search", "72", "--json", "-", "--quiet"]
+    one, two = hw4opt(*words).json, hw4opt(*words, "--workers", "2").json
+    same = {"seconds": 0, "command": ""}
+    assert one | same == two | same
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of distributed
+def test_the_workers_of_dask_give_the_answer_of_this_process(hw4opt, songs):
+    distributed = pytest.importorskip("distributed", reason="Dask needs distributed, an extra")
+    words = ["em", *DATA, "--k-range", "1:3", "--restarts", "72", "--search", "72", "--json", "-", "--quiet"]
+    here = hw4opt(*words)
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**workers) as cluster:
+        there = hw4opt(*words, "--dask", cluster.scheduler_address)
+    assert there.status == here.status == 0 and there.err == here.err
+    same = {"seconds": 0, "command": ""}
+    assert there.json | same == here.json | same
+
+
+def test_what_dask_needs_is_one_sentence(hw4opt, songs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = hw4opt("em", *DATA, "--k", "2", "--dask", "tcp://127.0.0.1:1")
+    assert done.status == 2 and "pip install 'hw4opt[dask]'" in done.err and done.err.count("\n") == 1
+
+
 def test_seconds_that_run_out_are_flagged(hw4opt, songs):
     done = hw4opt("em", *DATA, "--k", "3", "--search-seconds", "1e-6", "--json", "-", "--quiet")
     assert any("ran out" in said for said in done.json["warnings"]) and "ran out" in done.err
@@ -321,6 +349,10 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
         ([*DATA, "--k", "2", "--init", "start"], "belongs to --plain"),
         ([*DATA, "--k", "2", "--plain"], "give --init COL and --k K"),
         ([*DATA, "--k", "2", "--plain", "--init", "start", "--restarts", "3"], "belongs to the search"),
+        ([*DATA, "--k", "2", "--plain", "--init", "start", "--workers", "2"], "--workers 2 belongs to the search"),
+        ([*DATA, "--k", "2", "--plain", "--init", "start", "--dask", "tcp://a:1"], "--dask tcp://a:1 belongs to the"),
+        ([*DATA, "--k", "2", "--workers", "2", "--dask", "tcp://a:1"], "and --dask tcp://a:1 has workers of its own"),
+        ([*DATA, "--k", "2", "--workers", "0"], "0 is not in the range"),
         ([*DATA, "--k", "3", "--plain", "--init", "start"], "no row has the initial label 2"),
         ([*DATA, "--k", "2", "--catalogue", "absent.csv"], "there is no file absent.csv"),
         ([*DATA, "--k", "2", "--catalogue", "one.csv"], "the catalogue one.csv: no column 'loud'"),

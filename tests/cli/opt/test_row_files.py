@@ -215,13 +215,13 @@ def test_terms_with_a_state_for_each_row_are_chosen_fold_by_fold_and_the_cost_is
     found, known = done.json["selection"], whole.json["selection"]
     assert [row["score"] for row in found["table"]] == pytest.approx([row["score"] for row in known["table"]], rel=1e-6)
     assert done.json["hyperparameters"] == whole.json["hyperparameters"] and found["fits"] == 6
-    told = r"choosing: 6 fits to 3,000 rows in the first round of the search; the first took \S+ s, so that they take"
+    told = r"choosing: 6 fits to 3,000 rows in the first round of the search; by the first, each takes about \S+ s, "
     assert len(re.findall(told, done.err)) == 1
     assert "fits to" not in hw4opt("solve", data, *words, "--quiet").err
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.5, "0.5 s, so that they take about 50 s"), (90, "90 s, so that they take about 2.5 hours")]
+    ("seconds", "said"), [(0.5, "0.5 s, and all about 50 s"), (90, "90 s, and all about 2.5 hours")]
 )
 def test_the_cost_is_in_units_that_are_read_at_a_glance(seconds, said):
     stream = io.StringIO()

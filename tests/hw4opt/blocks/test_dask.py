@@ -11,6 +11,7 @@ import pytest
 from hw4opt import RBF, Huber, InputError, Poisson, RefusedError, Ridge, Squared, TotalVariation
 from hw4opt.blocks import ArrayRows, DaskRows, TableRows, dask, fit_blocks, select_blocks
 from hw4opt.problem import Model
+from hw4opt.running.dask import connect
 from hw4opt.tables import TableFiles
 
 arrow = pytest.importorskip("pyarrow", reason="Parquet files need pyarrow, an extra")
@@ -19,13 +20,6 @@ distributed = pytest.importorskip("distributed", reason="Dask needs distributed,
 
 SIZE = 150_000
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # those of distributed are its own
-
-
-@pytest.fixture(scope="module")
-def client():
-    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**workers) as cluster, distributed.Client(cluster) as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -79,13 +73,32 @@ def test_choosing_goes_through_the_same_client(client, folder):
     assert there.table == here.table and there.passes == here.passes
 
 
-def test_states_of_rows_are_fitted_here_to_the_columns_of_the_workers(client, folder):
+def test_states_of_rows_are_fitted_to_the_columns_of_the_workers(client, folder):
     source, folds = rows_of(folder, weights="w"), ((), "kfold:2")
     model = Model(RBF(30.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.3)])
     there, here = fit_blocks(model, DaskRows(source, client)), fit_blocks(model, source)
     assert there.certificate == here.certificate and (there.w == here.w).all() and there.passes == here.passes == 2
     found, known = (select_blocks(model, rows, *folds) for rows in (DaskRows(source, client), source))
     assert found.table == known.table and found.passes == known.passes == 2
+
+
+def test_folds_with_states_of_rows_are_fitted_on_the_workers(client, folder):
+    """Also where one of them is killed; where memory is short there, that is the sentence of one process."""
+    source, done, killed = rows_of(folder), [], []
+    model = Model(RBF(30.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.3)])
+    words = ("kfold:4", "grid", {"ridge": (0.01, 1.0, 2)})
+
+    def kill(*told):
+        done.append(told)
+        if not killed:
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    there = select_blocks(model, DaskRows(source, client), (), *words, progress=kill)
+    here = select_blocks(model, source, (), *words)
+    assert there.table == here.table and there.score == here.score and len(done) == 2
+    client.wait_for_workers(2, timeout=60)
+    assert killed[0] not in client.run(os.getpid).values()
 
 
 def test_little_goes_between_workers(client, folder):
@@ -129,4 +142,4 @@ def test_what_workers_find_wrong_is_the_sentence_of_one_process(client, folder, 
     with pytest.raises(RefusedError, match="dropped rows cannot be read by row number; write files without empty"):
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y", drop=True), client))
     with pytest.raises(InputError, match="no Dask scheduler answers at nowhere"):
-        dask.connect("nowhere")
+        connect("nowhere")

@@ -1,6 +1,7 @@
 """Held-out errors of models with a dual variable per row, over rows in blocks, against the same folds in memory."""
 
 import _thread
+import pickle
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hw4opt.running import array_files
 from hw4opt.selection import refits
 from hw4opt.selection.held_out import score_settings
 from tests.hw4opt.blocks.test_all_rows import Parts, cases
+from tests.hw4opt.executors import LastFirst
 
 GRID = {"grid": {"ridge": (0.01, 1.0, 3)}, "search": "grid"}
 
@@ -40,6 +42,31 @@ def test_scores_are_those_of_the_same_folds_in_memory(name, folds, metric, monke
     assert found.score == pytest.approx(known.score, rel=1e-6)
     assert found.standard_error == pytest.approx(known.standard_error, rel=1e-6)
     assert found.largest_fold_gap <= 1e-9 and found.fits == 4 and found.passes == 2
+
+
+@pytest.mark.parametrize("name", cases())
+def test_fits_that_are_sent_elsewhere_give_the_same_digits(name, monkeypatch):
+    """On copies of the columns, the last fold first, with large arrays in files."""
+    model, columns = cases()[name]
+    given = Parts(*columns), ("ridge",), "kfold:4"
+    here = select_blocks(model, *given, **GRID)
+    memory = fold_by_fold.fold_bytes_per_row(model, columns[0].ndim) * len(columns[1])
+    monkeypatch.setattr(array_files, "SMALLEST_FILE", 0)
+    executor, said = LastFirst(), []
+    monkeypatch.setattr(rows.SourceSums, "executor", executor)
+    there = select_blocks(model, *given, **GRID, memory=memory, cost=lambda *told: said.append(told))
+    assert there.table == here.table and executor.numbers == 3 * [0, 1, 2, 3] and len(said) == 1
+
+
+def test_columns_are_all_that_is_sent(monkeypatch):
+    sent, executor = [], LastFirst()
+    monkeypatch.setattr(
+        executor, "spread", lambda act, tasks: sent.append(pickle.dumps(act)) or LastFirst().spread(act, tasks)
+    )
+    monkeypatch.setattr(rows.SourceSums, "executor", executor)
+    model, columns = cases()["tv"]
+    select_blocks(model, Parts(*columns), ("ridge",), "kfold:4", **GRID)
+    assert len(sent) == 3 and max(map(len, sent)) < 40 * len(columns[1]) + 10_000
 
 
 def test_the_cost_is_told_behind_the_first_fit_and_before_the_others(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from hw4opt import InputError, ModelFileError, Status
 from hw4opt.mixture.ascent import ascend, moved
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.components import Components
 from hw4opt.mixture.em import cycle, m_step, one_hot
 from hw4opt.mixture.likelihood import MixtureParameters, curvature, expect
@@ -16,7 +17,6 @@ from hw4opt.mixture.listener import COEF, simulated_listener
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.runs import finish_run
 from hw4opt.mixture.sample import Sample
-from hw4opt.mixture.search import Budget
 from hw4opt.mixture.selection import choose_k
 from hw4opt.mixture.validation import Rows
 

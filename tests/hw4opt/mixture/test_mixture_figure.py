@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.listener import simulated_listener
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.plotting import MAX_ROWS_DRAWN, plot_mixture
-from hw4opt.mixture.search import Budget
 from hw4opt.mixture.validation import Rows
 
 QUICK = Budget(4, 0)

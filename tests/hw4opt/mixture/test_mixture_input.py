@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.model import PoissonMixture
-from hw4opt.mixture.search import Budget
 from hw4opt.mixture.selection import choose_k
 from hw4opt.mixture.validation import Rows
 

@@ -9,11 +9,11 @@ import pytest
 from hw4opt import InputError, Poisson, Problem, Status, fit
 from hw4opt.mixture import ascent, likelihood, runs, search
 from hw4opt.mixture.ascent import InformationAxes, ascend
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.em import m_step, one_hot
 from hw4opt.mixture.likelihood import MixtureParameters, curvature
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.sample import Sample
-from hw4opt.mixture.search import Budget
 from hw4opt.mixture.summarize import FinishedFit, summarize
 from hw4opt.mixture.validation import Rows
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError, Status
-from hw4opt.mixture import ascent, runs, search, selection
+from hw4opt.mixture import ascent, budget, runs, search, selection
 from hw4opt.mixture.ascent import ascend
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.em import m_step, one_hot
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.sample import Sample
-from hw4opt.mixture.search import Budget
 from hw4opt.mixture.selection import choose_k
 
 QUICK = Budget(24, 40)
@@ -52,7 +52,7 @@ def test_the_seconds_stop_a_run_of_forty_components():
 
 def test_a_run_that_is_cut_says_that_it_is_not_stationary(monkeypatch):
     x, y = listened(9, 200, spread=2.0)
-    ticking(monkeypatch, search)
+    ticking(monkeypatch, budget)
     found = PoissonMixture(8, budget=Budget(seconds=3)).fit(x, y)
     assert found.status is Status.ITERATION_LIMIT and found.message.startswith("not stationary: the seconds ran out")
     assert found.starts.finished == 0 and found.uncertainty.reason == "the point is not stationary: the seconds ran out"
@@ -62,7 +62,7 @@ def test_of_a_capped_search_the_best_finished_run_is_given(monkeypatch):
     x, y = listened(10, 150, spread=1.0)
     statuses = set()
     for seconds in (1, 10, 40):
-        ticking(monkeypatch, search)
+        ticking(monkeypatch, budget)
         found = search.search(sample_of(x, y), 5, Budget(48, 200, seconds), np.random.default_rng(0))
         assert found.timed_out and found.best is not None and found.best.timed_out == (not found.ends), seconds
         assert not found.ends or found.best.log_likelihood == max(found.ends)
@@ -73,7 +73,7 @@ def test_of_a_capped_search_the_best_finished_run_is_given(monkeypatch):
 def test_without_seconds_no_clock_changes_the_answer(monkeypatch):
     x, y = listened(11)
     one = PoissonMixture(3, budget=QUICK).fit(x, y)
-    ticking(monkeypatch, search, selection)
+    ticking(monkeypatch, budget, selection)
     other = PoissonMixture(3, budget=QUICK).fit(x, y)
     assert (one.coef == other.coef).all() and (one.trace == other.trace).all() and one.starts == other.starts
 
@@ -90,16 +90,16 @@ def test_large_batches_of_starts_begin_in_parts(monkeypatch):
 
 
 def test_perturbations_follow_the_starts_where_they_are_not_counted():
-    assert Budget(2).most == 2 * search.PERTURBATIONS_PER_START and Budget(2, 0).most == 0
+    assert Budget(2).most == 2 * budget.PERTURBATIONS_PER_START and Budget(2, 0).most == 0
     x, y = listened(13, spread=1.0)
-    assert PoissonMixture(4, budget=Budget(1)).fit(x, y).starts.tried <= 1 + search.PERTURBATIONS_PER_START
+    assert PoissonMixture(4, budget=Budget(1)).fit(x, y).starts.tried <= 1 + budget.PERTURBATIONS_PER_START
     with pytest.raises(InputError, match="perturbations is -1"):
         Budget(2, -1)
 
 
 def test_the_seconds_of_a_choice_are_those_of_all_k_together(monkeypatch):
     x, y = listened(14)
-    ticking(monkeypatch, search, selection)
+    ticking(monkeypatch, budget, selection)
     choice = choose_k(PoissonMixture(1, budget=Budget(24, 40, 30.0)), x, y, range(1, 9))
     assert choice.untried and list(choice.results) + list(choice.untried) == list(range(1, 9))
     assert choice.warnings == (f"the seconds ran out before k = {choice.untried[0]} to 8: they were not tried",)

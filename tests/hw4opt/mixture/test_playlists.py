@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError
+from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.listener import simulated_listener
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.playlists import cautions, defining_rows, make_playlists, playlist_path, write_playlists
-from hw4opt.mixture.search import Budget
 from hw4opt.mixture.validation import Rows
 
 

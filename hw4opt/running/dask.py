@@ -1,0 +1,142 @@
+"""Tasks on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import CancelledError
+from importlib import import_module
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar
+from warnings import catch_warnings
+
+from hw4opt.errors import InputError, RefusedError
+
+CONNECT_SECONDS = 20.0  # seconds that a scheduler may take to answer
+SCHEDULER_ENDED = "the Dask scheduler ended before its tasks; start it again"
+
+Task = TypeVar("Task")
+Found = TypeVar("Found")
+
+
+class DaskClient(Protocol):
+    """The methods of a `distributed.Client` that are used."""
+
+    def map(self, func: Callable[..., Any], *iterables: Any, pure: bool) -> list[Any]: ...
+
+    def submit(self, func: Callable[..., Any], *args: Any, pure: bool) -> Any: ...
+
+    def cancel(self, futures: list[Any]) -> Any: ...
+
+    def nthreads(self) -> dict[str, int]: ...
+
+    def run(self, function: Callable[..., Any]) -> dict[str, Any]: ...
+
+    def close(self) -> Any: ...
+
+
+class DaskWorkers:
+    """The workers of a Dask cluster as an `Executor`: `for found in DaskWorkers(client).spread(act, tasks): …`.
+
+    client    a `distributed.Client`
+
+    The function is sent to each worker once. As many tasks are submitted at a time as the workers have threads; the
+    tasks of a worker that dies are run again by others. Closing the iterator cancels the remaining tasks, except those
+    that have started. Raises what a task raises, and `InputError` if a task repeatedly kills its workers, or the
+    scheduler ends.
+    """
+
+    def __init__(self, client: DaskClient) -> None:
+        self._client = client
+
+    def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Generator[Found]:
+        """`act` of every task, in the order of the tasks."""
+        waiting, ended = enumerate(tasks), SimpleQueue[Any]()
+        places: dict[Any, int] = {}
+        found: dict[int, Found] = {}
+        with catch_warnings(category=UserWarning, action="ignore"):  # about its size: it is sent once
+            held = self._client.submit(_same, Sent.of(act), pure=False)
+        try:
+            for place in range(len(tasks)):
+                while place not in found:
+                    for where, task in islice(waiting, max(self.count - len(places), 0)):
+                        future = self._client.submit(_call, held, Sent.of(task), pure=False)
+                        future.add_done_callback(ended.put)
+                        places[future] = where
+                    future = ended.get()
+                    found[places.pop(future)] = result_of(future).value
+                yield found.pop(place)
+        finally:
+            self._client.cancel([*places, held])
+
+    @property
+    def count(self) -> int:
+        """The number of threads of the workers now; 1 if there are none yet."""
+        try:
+            return max(sum(self._client.nthreads().values()), 1)
+        except OSError as error:
+            raise InputError(SCHEDULER_ENDED) from error
+
+
+class Sent:
+    """A value that is sent as pickled bytes. Arrays that Dask itself transfers are at unaligned addresses: NumPy copies
+    them for every product, whose last digit can then differ."""
+
+    def __init__(self, value: Any, size: int) -> None:
+        self.value, self.size = value, size
+
+    @classmethod
+    def of(cls, value: Any) -> Sent:
+        """The value, to be sent."""
+        return cls(value, 0)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Sent], tuple[bytes]]:
+        return _received, (pickle.dumps(self.value),)
+
+    def __sizeof__(self) -> int:
+        return self.size
+
+
+def _received(sent: bytes) -> Sent:
+    return Sent(pickle.loads(sent), len(sent))
+
+
+def _same(act: Sent) -> Sent:
+    return act
+
+
+def _call(act: Sent, task: Sent) -> Sent:
+    return Sent.of(act.value(task.value))
+
+
+def aligned(value: Found) -> Found:
+    """A copy whose arrays are at aligned addresses (`Sent`)."""
+    return pickle.loads(pickle.dumps(value))
+
+
+def result_of(future: Any) -> Any:
+    """The value of a future, aligned. Raises what its task raised, and `InputError` if its workers or the scheduler
+    end."""
+    try:
+        return aligned(future.result())
+    except import_module("distributed").KilledWorker as error:
+        raise InputError(
+            "a task repeatedly ended its Dask workers, usually for lack of memory; give the workers more memory"
+        ) from error
+    except CancelledError as error:
+        raise InputError(SCHEDULER_ENDED) from error
+
+
+def connect(address: str) -> DaskClient:
+    """The client of a scheduler. Raises `InputError` if none answers, `RefusedError` without the extra `dask`."""
+    try:
+        client = import_module("distributed").Client
+    except ImportError as error:
+        raise RefusedError(
+            "a Dask cluster needs distributed; it comes with the extra: pip install 'hw4opt[dask]'"
+        ) from error
+    try:
+        return client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:  # TimeoutError among them
+        raise InputError(f"no Dask scheduler answers at {address}; give its address, as in tcp://host:8786") from error
