@@ -82,9 +82,9 @@ class PoissonMixture:
 
         rows        offset, weights, groups and the columns' names
         progress    called with (number tried, largest number, best ℓ) after each chain of the search
-        executor    runs chains of the search in parallel: `hw4opt.running.Workers(N)`, N processes, or
-                    `hw4opt.running.DaskWorkers(client)`; None: sequentially, in this process. The result is the same,
-                    unless the budget has seconds
+        executor    runs chains of the search in parallel: `hw4opt.running.processes.Workers(N)`, N processes, or
+                    `hw4opt.running.dask.DaskWorkers(client)`; None: sequentially, in this process. The result is the
+                    same, unless the budget has seconds
         """
         design = self.design(x, y, rows)
         check_components(design, self.k)

@@ -1,1 +1,1 @@
-"""How work is run: threads, processes, deadlines, files that are whole or not there."""
+"""How work is run: threads, processes, Dask workers, deadlines, files that are whole or not there."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from importlib import import_module
-from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 from warnings import catch_warnings
@@ -25,7 +25,7 @@ class DaskClient(Protocol):
 
     def map(self, func: Callable[..., Any], *iterables: Any, pure: bool) -> list[Any]: ...
 
-    def submit(self, func: Callable[..., Any], *args: Any, pure: bool) -> Any: ...
+    def submit(self, func: Callable[..., Any], *args: Any, pure: bool, **at: Any) -> Any: ...
 
     def cancel(self, futures: list[Any]) -> Any: ...
 
@@ -53,28 +53,41 @@ class DaskWorkers:
     def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Generator[Found]:
         """`act` of every task, in the order of the tasks."""
         waiting, ended = enumerate(tasks), SimpleQueue[Any]()
-        places: dict[Any, int] = {}
+        running: dict[Any, tuple[int, str | None]] = {}
         found: dict[int, Found] = {}
         with catch_warnings(category=UserWarning, action="ignore"):  # about its size: it is sent once
             held = self._client.submit(_same, Sent.of(act), pure=False)
         try:
             for place in range(len(tasks)):
                 while place not in found:
-                    for where, task in islice(waiting, max(self.count - len(places), 0)):
-                        future = self._client.submit(_call, held, Sent.of(task), pure=False)
+                    idle = self._idle([address for _, address in running.values()])
+                    for address, (where, task) in zip(idle, waiting, strict=False):
+                        at = {} if address is None else {"workers": [address], "allow_other_workers": True}
+                        future = self._client.submit(_call, held, Sent.of(task), pure=False, **at)
                         future.add_done_callback(ended.put)
-                        places[future] = where
+                        running[future] = where, address
                     future = ended.get()
-                    found[places.pop(future)] = result_of(future).value
+                    where, _ = running.pop(future)
+                    found[where] = result_of(future).value
                 yield found.pop(place)
         finally:
-            self._client.cancel([*places, held])
+            self._client.cancel([*running, held])
+
+    def _idle(self, busy: list[str | None]) -> list[str | None]:
+        """The worker of every thread without a task, since Dask itself would queue tasks at the worker that holds the
+        function; None, any worker, if there is none yet."""
+        free: Counter[str | None] = Counter(self._threads() or {None: 1})
+        return [*(free - Counter(busy)).elements()]
 
     @property
     def count(self) -> int:
         """The number of threads of the workers now; 1 if there are none yet."""
+        return max(sum(self._threads().values()), 1)
+
+    def _threads(self) -> dict[str, int]:
+        """The number of threads by the worker's address."""
         try:
-            return max(sum(self._client.nthreads().values()), 1)
+            return self._client.nthreads()
         except OSError as error:
             raise InputError(SCHEDULER_ENDED) from error
 

@@ -16,6 +16,7 @@ from hw4opt.inference.intervals import refusal
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import HyperparameterKey, Problem
 from hw4opt.problem.hyperparameters import RIDGE
+from hw4opt.running.processes import Executor, Workers
 from hw4opt.running.threads import threads
 from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
@@ -84,6 +85,7 @@ def select(
     progress: Callable[[int, int, float], None] | None = None,
     keep_folds: bool = False,
     budget: Callable[[int, float], None] | None = None,
+    executor: Executor | None = None,
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
@@ -107,6 +109,9 @@ def select(
 
     budget    called once if more than three hyper-parameters are zoomed, after the first settings, with the largest
               number of settings and an estimate of the seconds
+    executor  scores settings in parallel, in tasks of several if there are few rows: N processes of one thread,
+              `hw4opt.running.processes.Workers(N)`, or `hw4opt.running.dask.DaskWorkers(client)`; None: this process,
+              with `workers` threads. The result does not depend on it
 
     Raises `InputError` for an unknown name or option, for `keep_folds` with a loss of labels, for metric `loss` where a
     parameter of the loss is searched, and where several settings are tried and none has a finite held-out error.
@@ -137,7 +142,7 @@ def select(
         searched = problem if rows is None else subset(problem, rows)
         races = search == "zoom" and metric == "loss" and groups is None and not (complete or one_se)
         races = races and not _is_closed(problem, way.folds)
-        state = SettingRuns(searched, way.folds, way.units, metric, progress, races, keep_folds)
+        state = SettingRuns(searched, way.folds, way.units, metric, progress, races, keep_folds, executor or Workers(1))
         try:
             most, began = most_settings(search, axes), time.perf_counter()
             for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(searched, way.folds)):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
-from hw4opt.problem import Problem
+from hw4opt.problem import Data, Model, Problem
+from hw4opt.running.processes import Executor, Workers
 from hw4opt.selection.axes import Setting, Tried
 from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.folds import Folds
@@ -31,6 +33,7 @@ class SettingRuns:
 
     races    whether settings that cannot be chosen are dropped
     keep     whether the folds' fits of the best setting so far are kept
+    executor runs tasks in parallel
     """
 
     problem: Problem
@@ -40,6 +43,7 @@ class SettingRuns:
     progress: Callable[[int, int, float], None] | None
     races: bool
     keep: bool
+    executor: Executor = field(default_factory=lambda: Workers(1))
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
 
     @cached_property
@@ -63,7 +67,7 @@ class SettingRuns:
         Dropped settings that come `Again` are scored in full, and keep their index.
         """
         settings = distinct_settings(settings, self.problem.settled, self.history())
-        bases = self._bases(settings)
+        bases = _bases(self.problem, settings)
         candidates = [one for basis in bases for one in basis]
         if isinstance(settings, Again):
             places = {_key(one.setting): place for place, (one, _) in enumerate(self.tried) if one.dropped}
@@ -96,15 +100,16 @@ class SettingRuns:
             self.tried.append(pair)  # what is done is kept at an interruption
 
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
-        tasks = self._tasks(candidates)
+        tasks = [_Task(task) for task in self._tasks(candidates)]
         score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit, keep=self.keep)
-        for task, scores in zip(tasks, map(score, tasks), strict=True):
-            for one, score in zip(task, scores, strict=True):
-                yield _tried(one, score), score
-            if self.keep:
-                self._forget()
-            if self.progress is not None:
-                self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
+        with closing(self.executor.spread(score, tasks)) as found:
+            for task, scores in zip(tasks, found, strict=True):
+                for one, score in zip(task.candidates, scores, strict=True):
+                    yield _tried(one, score), score
+                if self.keep:
+                    self._forget()
+                if self.progress is not None:
+                    self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
     def _forget(self) -> None:
         """Drop kept folds, except those of the best setting so far."""
@@ -123,15 +128,6 @@ class SettingRuns:
     def _task_size(self) -> int:
         """The number of settings in a task."""
         return max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
-
-    def _bases(self, settings: list[Setting]) -> list[list[_Candidate]]:
-        """The settings by basis (gamma, kernel parameters)."""
-        bases: dict[object, list[_Candidate]] = {}
-        for setting in settings:
-            problem = self.problem.with_hyperparameters(setting)
-            basis = bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), [])
-            basis.append(_Candidate(setting, problem, basis[0].problem if basis else problem))
-        return list(bases.values())
 
     def _tasks(self, candidates: list[_Candidate]) -> list[list[_Candidate]]:
         """Tasks of several small bases, or of a part of a large one."""
@@ -157,6 +153,31 @@ class _Candidate:
     first: Problem
 
 
+@dataclass(frozen=True)
+class _Task:
+    """Settings that are scored together. Pickled as their values, the model and the data."""
+
+    candidates: list[_Candidate]
+
+    def __reduce__(self) -> tuple[Callable[[Model, Data, list[Setting]], _Task], tuple[Model, Data, list[Setting]]]:
+        problem = self.candidates[0].problem
+        return _received, (problem.model, problem.data, [one.setting for one in self.candidates])
+
+
+def _received(model: Model, data: Data, settings: list[Setting]) -> _Task:
+    return _Task([one for basis in _bases(model.on(data), settings) for one in basis])
+
+
+def _bases(problem: Problem, settings: Sequence[Setting]) -> list[list[_Candidate]]:
+    """The settings by basis (gamma, kernel parameters)."""
+    bases: dict[object, list[_Candidate]] = {}
+    for setting in settings:
+        mine = problem.with_hyperparameters(setting)
+        basis = bases.setdefault((mine.kernel, *(term.acts for term in mine.terms)), [])
+        basis.append(_Candidate(setting, mine, basis[0].problem if basis else mine))
+    return list(bases.values())
+
+
 def distinct_settings(
     settings: list[Setting], settled: Callable[[str, float], float], tried: Sequence[Tried]
 ) -> list[Setting]:
@@ -173,13 +194,14 @@ def _key(setting: Setting) -> tuple[tuple[str, float], ...]:
 
 
 def _score(
-    task: list[_Candidate], layouts: Layouts, metric: str, units: np.ndarray | None, limit: float, keep: bool
+    task: _Task, layouts: Layouts, metric: str, units: np.ndarray | None, limit: float, keep: bool
 ) -> list[Score]:
-    for one in task:
+    candidates = task.candidates
+    for one in candidates:
         one.problem.share_design(one.first.design)  # built once per process, when the first of them is scored
-    scores = score_settings([one.problem for one in task], layouts.folds, metric, units, limit, layouts, keep)
+    scores = score_settings([one.problem for one in candidates], layouts.folds, metric, units, limit, layouts, keep)
     if keep:
-        best = min(range(len(task)), key=lambda place: _tried(task[place], scores[place]).rank)
+        best = min(range(len(candidates)), key=lambda place: _tried(candidates[place], scores[place]).rank)
         scores = [one if place == best else replace(one, kept=None) for place, one in enumerate(scores)]
     return scores
 

@@ -12,7 +12,10 @@ class LastFirst:
         self.numbers = []
 
     def spread(self, act, tasks):
-        found = {task: pickle.loads(pickle.dumps(act))(task) for task in reversed(tasks)}
+        def copy(value):
+            return pickle.loads(pickle.dumps(value))
+
+        found = [copy(copy(act)(copy(task))) for task in reversed(tasks)]
         for task in tasks:
             self.numbers.append(task)
-            yield pickle.loads(pickle.dumps(found[task]))
+            yield found.pop()

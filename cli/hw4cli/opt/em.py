@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from hw4cli.opt.em_options import (
     PlaylistOptions,
 )
 from hw4cli.opt.em_report import ReportedMoods, em_report
+from hw4cli.opt.executors import executor_of
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.options import ARRAYS, DATA_TABLE, MODEL_FILE, OUTPUT, STANDARD_ERRORS, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
@@ -35,9 +35,8 @@ from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.playlists import Playlist, cautions, make_playlists, write_playlists
 from hw4opt.mixture.result import MixtureResult
 from hw4opt.mixture.selection import CRITERIA, Choice, choose_k
-from hw4opt.running.dask import DaskWorkers, connect
 from hw4opt.running.files import write_text
-from hw4opt.running.processes import Executor, Workers
+from hw4opt.running.processes import Executor
 from hw4opt.tables import STDIN
 
 
@@ -77,7 +76,8 @@ def em(
     check_outputs(output_options, inputs, *_playlist_files(playlist_options, mixture_options), **report)
     data = read_data(data_options)
     songs = read_catalogue(data, playlist_options.catalogue, data_options) if playlist_options.wanted else None
-    with _executor(mixture_options) as executor, Bar("searching", output_options.quiet) as bar:
+    where = executor_of(mixture_options.dask, mixture_options.workers or 1)
+    with where as executor, Bar("searching", output_options.quiet) as bar:
         try:
             result, choice = _fit(data_options, mixture_options, data, bar, executor)
         except InputError as error:
@@ -190,17 +190,6 @@ def _with_table_rows(lists: Sequence[Playlist], songs: Catalogue, data: EmData) 
     """The playlists with the rows of the tables, in which dropped rows count."""
     own = np.flatnonzero(~data.columns.dropped)
     return [dataclasses.replace(one, rows=songs.rows[one.rows], defining=own[one.defining]) for one in lists]
-
-
-@contextmanager
-def _executor(mixture_options: MixtureOptions) -> Iterator[Executor]:
-    """Context with what runs the search: the workers of a Dask scheduler, or processes."""
-    if mixture_options.dask is None:
-        with Workers(mixture_options.workers or 1) as workers:
-            yield workers
-        return
-    with closing(connect(mixture_options.dask)) as client:
-        yield DaskWorkers(client)
 
 
 def _fit(

@@ -29,22 +29,21 @@ DASK_OPTION = click.option(
     metavar="SCHEDULER",
     help="Address of a Dask scheduler, as in tcp://host:8786, whose workers read the Parquet files of DATA in blocks, "
     "hold the rows and sum over them; with tv, trend, shapes, quantile and absolute loss they fit the folds of "
-    "--select kfold:K. Default: this process reads them.",
+    "--select kfold:K. If DATA is one CSV file that fits into memory, they score the settings of --select. "
+    "Default: this process does all of it.",
 )
 
 
 def row_files(data: tuple[str, ...], memory: int | None, dask: str | None = None) -> TableFiles | None:
     """The files to read in blocks: several files, a folder, a pattern, a file that needs more memory than there is, or
-    files for Dask workers; None for a table that is read into memory. Raises `InputError`."""
-    if dask is not None:
-        if not data:
-            raise InputError(f"--dask {dask}: its workers read files; name Parquet files as DATA")
-        return TableFiles(tuple(path.resolve() for path in TableFiles.of(*data).paths))
-    if not data or (len(data) == 1 and not _in_blocks(data[0], memory)):
+    Parquet files for Dask workers; None for a table that is read into memory. Raises `InputError`."""
+    in_memory = not data or (len(data) == 1 and not _in_blocks(data[0], memory))
+    if in_memory and (dask is None or not data or not is_parquet_name(data[0])):
         return None
     if STDIN in data:
         raise InputError("DATA names standard input beside files, which are read several times; give files only")
-    return TableFiles.of(*data)
+    files = TableFiles.of(*data)
+    return files if dask is None else TableFiles(tuple(path.resolve() for path in files.paths))
 
 
 def check_sizes(files: TableFiles, most: int) -> None:

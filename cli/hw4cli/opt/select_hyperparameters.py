@@ -17,6 +17,7 @@ from hw4opt import InputError, Problem, UnknownNameError
 from hw4opt.design import Sum
 from hw4opt.errors import shortened
 from hw4opt.problem import HyperparameterKey, Model
+from hw4opt.running.processes import Executor
 from hw4opt.validation.arguments import whole_of
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ def choose(
     progress: Progress | None = None,
     along: LogRange | None = None,
     budget: Budget | None = None,
+    executor: Executor | None = None,
 ) -> tuple[Problem, Selection | None]:
     """The problem with its selected hyper-parameters, and the selection (None with --select none).
 
-    along    a further range: that of the hyper-parameter that a path varies
+    along       a further range: that of the hyper-parameter that a path varies
+    executor    scores settings in parallel; None: this process does
     """
     ranges = _ranges(built, options)
     if along is not None:
@@ -53,7 +56,7 @@ def choose(
         _check_given(built, options, along)
         return built.problem, None
     check_anything_to_select(options, {*built.free, *ranges})
-    selection = select_with_options(built, built.problem, built.free, ranges, options, seed, progress, budget)
+    selection = select_with_options(built, built.problem, built.free, ranges, options, seed, progress, budget, executor)
     return selection.problem, selection
 
 
@@ -66,6 +69,7 @@ def select_with_options(
     seed: int,
     progress: Progress | None = None,
     budget: Budget | None = None,
+    executor: Executor | None = None,
 ) -> Selection:
     """Call `hw4opt.selection.select`; raises `InputError` for options that exclude each other."""
     _check(problem, options, ranges)
@@ -86,6 +90,7 @@ def select_with_options(
         progress=progress,
         budget=budget,
         workers=options.workers,
+        executor=executor,
     )
     log.info("%s: %d fits in %.2f s, score %.6g", selection.method, selection.fits, selection.seconds, selection.score)
     return selection

@@ -12,6 +12,7 @@ import click
 
 from hw4cli.opt import poisson_options
 from hw4cli.opt.build_problem import BuiltProblem, build_problem
+from hw4cli.opt.executors import executor_of
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
 from hw4cli.opt.like_option import LIKE
@@ -48,8 +49,9 @@ from hw4cli.opt.selection_options import KEEP_FOLDS, SELECT, SelectionOptions
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
 from hw4cli.progress import Bar
-from hw4opt import Problem, Result, Status, fit
+from hw4opt import InputError, Problem, Result, Status, fit
 from hw4opt.running.files import write_text
+from hw4opt.running.processes import Executor
 from hw4opt.solvers import find_solver
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def command(
     )
     files = row_files(data, memory, dask)
     if files is None:
-        return solve(*records, save_problem)
+        return solve(*records, save_problem, dask)
     from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
 
     return solve_in_blocks(files, *records, dask, save_problem, memory)
@@ -113,11 +115,18 @@ def solve(
     selection_options: SelectionOptions,
     output_options: OutputOptions,
     save_problem: str | None = None,
+    dask: str | None = None,
 ) -> int:
-    """The exit status: 0 certified, 1 not, 130 interrupted."""
+    """The exit status: 0 certified, 1 not, 130 interrupted. dask: the address of a scheduler."""
     described = problem_options, solver_options, selection_options
     check_options(*described, output_options, **{"save-problem": save_problem})
-    solved = solve_problem(*described, output_options)
+    if dask is not None and selection_options.select == "none":
+        raise InputError(
+            f"--dask {dask}: for a table in memory its workers choose hyper-parameters, which --select none "
+            "excludes; drop one of the two, or name Parquet files as DATA"
+        )
+    with executor_of(dask) as executor:
+        solved = solve_problem(*described, output_options, executor)
     if save_problem is not None:
         write_text(save_problem, problem_text(*described, solved.built.table, os.path.dirname(save_problem)))
     return finish(solved, output_options)
@@ -162,13 +171,15 @@ def solve_problem(
     solver_options: SolverOptions,
     selection_options: SelectionOptions,
     output_options: OutputOptions,
+    executor: Executor | None = None,
 ) -> Solved:
     """Choose what was not given, and fit."""
     built = build_problem(problem_options, selection_options.groups)
     poisson_options.check_likelihood(built.problem.loss, solver_options)
     poisson_options.check_errors(built.problem, solver_options)
     with Bar("choosing", output_options.quiet) as bar:
-        problem, selection = choose(built, selection_options, problem_options.seed, bar.update, budget=bar.budget)
+        words = built, selection_options, problem_options.seed, bar.update
+        problem, selection = choose(*words, budget=bar.budget, executor=executor)
     result = fit_named(problem, built, solver_options, output_options)
     automatic = {**built.automatic, **searched(problem, selection)}
     warnings = [

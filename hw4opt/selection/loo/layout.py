@@ -71,6 +71,9 @@ class Layouts:
         self._kept: dict[tuple[Acts, ...], dict[int, Layout]] = {}
         self._room = KEPT_ENTRIES
 
+    def __reduce__(self) -> tuple[type[Layouts], tuple[Folds]]:
+        return Layouts, (self.folds,)
+
     def spans(self, problem: Problem) -> list[slice]:
         """The runs of folds."""
         smooth = not all(isinstance(term, PiecewiseQuadratic) for term in problem.terms)

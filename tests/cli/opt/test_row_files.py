@@ -351,11 +351,27 @@ def test_the_workers_of_dask_give_the_fit_of_this_process(hw4opt, data):
 
 
 def test_what_dask_needs_is_one_sentence(hw4opt, data, monkeypatch):
-    done = hw4opt("solve", "--dask", "tcp://127.0.0.1:1")
-    assert done.status == 2 and "name Parquet files as DATA" in done.err
+    done = hw4opt("solve", *GIVEN, "--select", "none", "--dask", "tcp://127.0.0.1:1")
+    assert done.status == 2 and "--select none excludes; drop one of the two" in done.err
     monkeypatch.setitem(sys.modules, "distributed", None)
     done = hw4opt("solve", data, *GIVEN, "--x", "x", "--dask", "tcp://127.0.0.1:1")
     assert done.status == 2 and "pip install 'hw4opt[dask]'" in done.err and done.err.count("\n") == 1
+    done = hw4opt("solve", "--dask", "tcp://127.0.0.1:1")
+    assert done.status == 2 and "pip install 'hw4opt[dask]'" in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of distributed
+def test_settings_of_a_table_in_memory_are_scored_by_the_workers_of_dask(hw4opt, data):
+    distributed = pytest.importorskip("distributed", reason="Dask needs distributed, an extra")
+    words = ["solve", data / "../small.csv", "--x", "x", "--reg", "tv", "--select", "kfold:3", "--json", "-"]
+    lines = (data / "../all.csv").read_text().splitlines()
+    (data / "../small.csv").write_text("\n".join(lines[:120]) + "\n")
+    here, workers = hw4opt(*words), {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**workers) as cluster:
+        there = hw4opt(*words, "--dask", cluster.scheduler_address)
+    assert there.status == here.status == 0 and there.json["fitted"] == here.json["fitted"]
+    assert there.json["selection"] | {"seconds": 0} == here.json["selection"] | {"seconds": 0}
 
 
 def test_rows_with_a_missing_cell_are_refused_or_dropped_with_a_warning(hw4opt, tmp_path):

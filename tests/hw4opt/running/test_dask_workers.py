@@ -1,5 +1,5 @@
 """Tasks on a Dask cluster, a scheduler and two worker processes: their order, what is raised, what a killed worker and
-Ctrl-C do; and a search for mixtures there, against one in this process."""
+Ctrl-C do; and searches there, for mixtures and hyper-parameters, against those in this process."""
 
 import os
 import signal
@@ -10,12 +10,14 @@ from functools import partial
 import numpy as np
 import pytest
 
+from hw4opt import RBF, Huber, Problem, Ridge, TotalVariation
 from hw4opt.errors import InputError
 from hw4opt.kernels import find_kernel
 from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.selection import choose_k
 from hw4opt.running.dask import DaskWorkers
+from hw4opt.selection import select, setting_runs
 
 WHERE = "(__import__('time').sleep(0.1), __import__('os').getpid())[1]"
 pytest.importorskip("distributed", reason="Dask needs distributed, an extra")
@@ -108,6 +110,17 @@ def test_a_choice_of_k_goes_to_the_workers(workers):
     here, there = choose_k(*words, criterion="held_out"), choose_k(*words, criterion="held_out", executor=workers)
     assert here.held_out == there.held_out
     assert_same(here.best, there.best)
+
+
+def test_settings_are_scored_by_the_workers(workers, monkeypatch):
+    monkeypatch.setattr(setting_runs, "TASK_ENTRIES", 30_000)
+    draw = np.random.default_rng(0)
+    x = draw.uniform(0, 1, 60)
+    y = np.floor(4 * x) + 0.2 * draw.standard_normal(60)
+    problem = Problem(x, y, RBF(20.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.3)])
+    here, there = (select(problem, ["gamma", "ridge", "tv"], "loo", executor=one) for one in (None, workers))
+    assert there.table == here.table and there.score == here.score and there.notes == here.notes
+    assert (there.predictions == here.predictions).all() and there.work == here.work
 
 
 def test_a_killed_worker_costs_time_and_not_the_mixture(client, workers):
