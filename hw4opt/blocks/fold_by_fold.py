@@ -64,7 +64,7 @@ def folds_of(rule: FoldRule, numbers: np.ndarray) -> Folds:
     return [np.flatnonzero(labels == fold) for fold in range(rule.count)]
 
 
-class FoldFits:
+class FoldRefits:
     """The fit without each fold, as a function of the fold's number.
 
     In another process it builds the problem from the columns at the first call, with large arrays in memory as far as
@@ -78,8 +78,8 @@ class FoldFits:
         self._problem, self._lock = problem, Lock()
         self._files: ArrayFiles | None = None
 
-    def __reduce__(self) -> tuple[type[FoldFits], tuple[Model, DataRows, Folds, int | None]]:
-        return FoldFits, self._sent
+    def __reduce__(self) -> tuple[type[FoldRefits], tuple[Model, DataRows, Folds, int | None]]:
+        return FoldRefits, self._sent
 
     def __call__(self, fold: int) -> FoldFit:
         """The fit to the rows outside the fold."""
@@ -141,7 +141,7 @@ class FoldByFold:
         result = FoldResults.none([problem], canonicalize(problem), self._folds, False)
         data = self._data
         columns = DataRows(data.y, data.x, data.weights, data.offset)
-        fits = FoldFits(model, columns, self._folds, self._memory, problem)
+        fits = FoldRefits(model, columns, self._folds, self._memory, problem)
         refit_one_by_one(problem, result, fits, self._executor, fitted)
         (score,) = scores_of([problem], result, self._metric, None)
         return HeldOut(score.score, score.standard_error, score.largest_gap)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw4opt.design.append import extend
+from hw4opt.design.base_rows import around, at_first_rows, distinct_rows
 from hw4opt.design.basis import Basis, Functionals, build_basis, diagonal_of
 from hw4opt.design.truncation import left_out
 from hw4opt.errors import RefusedError
@@ -21,25 +22,6 @@ from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.frozen import cached_property
-
-
-def with_room(x: Array, intercept: bool) -> Array:
-    """x (n, d) as the leading block of the matrix that a linear design makes of it: large data are copied once."""
-    n, d = x.shape
-    whole = large_array(n + d, d + intercept)
-    whole[:n, :d], whole[n:, :d] = x, np.eye(d)
-    if intercept:
-        whole[:n, -1], whole[n:, -1] = 1.0, 0.0
-    whole.setflags(write=False)
-    return whole[:n, :d]
-
-
-def _around(x: Array, intercept: bool) -> Array | None:
-    """The matrix that `with_room` put x into, or None."""
-    whole, (n, d) = x.base, x.shape
-    if not isinstance(whole, np.ndarray) or whole.flags.writeable or whole.shape != (n + d, d + intercept):
-        return None
-    return whole if x.strides == whole.strides and x.ctypes.data == whole.ctypes.data else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +47,7 @@ class Design:
 
     @cached_property
     def _distinct(self) -> tuple[Array, np.ndarray | None]:
-        if self.x.shape[1] != 1:
-            return self.x, None
-        values = self.x[:, 0]
-        if np.all(values[1:] > values[:-1]):
-            return self.x, None
-        if np.all(values[1:] >= values[:-1]):
-            fresh = np.concatenate([[True], values[1:] > values[:-1]])
-            return values[fresh][:, None], np.cumsum(fresh) - 1
-        distinct, row_of = np.unique(values, return_inverse=True)
-        return distinct[:, None], row_of
+        return distinct_rows(self.x)
 
     @property
     def base_x(self) -> Array:
@@ -149,8 +122,8 @@ class Design:
     def curve_matrix(self) -> Array:
         """B over all functionals: values, then slopes by column, then the coefficients of a linear design."""
         basis, values = self._built
-        if basis is None and not self.slopes and (around := _around(values, self.intercept)) is not None:
-            return around
+        if basis is None and not self.slopes and (whole := around(values, self.intercept)) is not None:
+            return whole
         if basis is None:
             unit = np.eye(self.x.shape[1])
             blocks = [values, *(np.tile(unit[c], (len(values), 1)) for c in self.slopes), unit]
@@ -340,12 +313,7 @@ class Design:
         """α = -Sᵀu/(2 ridge) over the data rows, by curve: one entry per distinct x, at its first data row (the others
         are 0)."""
         alpha = -self.of_curves(spread)[: len(self.base_x)] / (2 * ridge)
-        if self.row_of is None:
-            return alpha
-        out = np.zeros((len(self.x), *alpha.shape[1:]))
-        _, first = np.unique(self.row_of, return_index=True)
-        out[first] = alpha
-        return out
+        return alpha if self.row_of is None else at_first_rows(alpha, self.row_of)
 
 
 def _extended(basis: Basis, values: Array, x: Array, appended: Sequence[Functionals]) -> tuple[Basis, Array]:

@@ -11,16 +11,13 @@ import numpy as np
 from hw4opt.errors import InputError
 from hw4opt.mixture.ascent import Ascent
 from hw4opt.mixture.budget import Budget, Clock
-from hw4opt.mixture.chain import GRACE_SECONDS, ChainEnd, Chains, end_rank, is_same_maximum
-from hw4opt.mixture.runs import finish_run
+from hw4opt.mixture.chain import ChainEnd, Chains, end_rank, is_same_maximum
 from hw4opt.mixture.sample import Sample
 from hw4opt.mixture.starts import Draw
 from hw4opt.running.processes import Executor, Workers
 
 AGREEING_CHAINS = 3  # consecutive chains that end in the same maximum, after which the search ends
 SUBSAMPLE_UNITS = 1_000  # units in the subsample of a chain's runs
-# relative difference of ℓ from the best on the subsample, beyond which a run is not finished on all units
-SUBSAMPLE_MARGIN = 2e-3
 MAX_SEED = 2**63  # of chains
 
 Progress = Callable[[int, int, float], None]
@@ -70,7 +67,7 @@ class SearchRecord:
         self.tried, self.failed = self.tried + tried, self.failed + failed
         self.ends += [run.log_likelihood for run in runs if run.finished]
         known = [] if self.best is None else [self.best]
-        self.best = max([*runs, *known], key=end_rank, default=None)
+        self.best = max([*known, *runs], key=end_rank, default=None)
 
 
 def search(
@@ -87,18 +84,17 @@ def search(
                 in the order of their numbers, and those after the one that ends the search are dropped.
     """
     subsample, clock = sample.subsample(SUBSAMPLE_UNITS, draw), Clock(budget.seconds)
-    chains = Chains(subsample, k, replace(budget, starts=1) if k == 1 else budget, int(draw.integers(MAX_SEED)), clock)
-    on_all_units = None if subsample is sample else _AllUnits(sample, clock)
+    budget = replace(budget, starts=1) if k == 1 else budget
+    chains = Chains(sample, subsample, k, budget, int(draw.integers(MAX_SEED)), clock)
     record, agreeing = SearchRecord(), 0
-    with closing(_run(chains, on_all_units is not None, executor or Workers(1))) as found:
+    with closing(_run(chains, executor or Workers(1))) as found:
         for chain in found:
-            runs, before = chain.ends if on_all_units is None else on_all_units.finish(chain.ends), record.top
-            ends = [run for run in runs if not run.failed]
-            record.add(ends, chain.tried, chain.failed + len(runs) - len(ends))
+            before = record.top
+            record.add(chain.ends, chain.tried, chain.failed)
             record.timed_out = chain.timed_out or clock.stopped
             if progress is not None and record.best is not None:
                 progress(record.tried, budget.starts + budget.most, record.best.log_likelihood)
-            height = max((run.log_likelihood for run in ends), default=-np.inf)
+            height = max((run.log_likelihood for run in chain.ends), default=-np.inf)
             agreed = chain.agreed and is_same_maximum(height, record.top)
             agreeing = agreed + (agreeing if is_same_maximum(record.top, before) else 0)
             if record.timed_out or agreeing == AGREEING_CHAINS:
@@ -106,41 +102,12 @@ def search(
     return record
 
 
-def _run(chains: Chains, subsampled: bool, executor: Executor) -> Generator[ChainEnd]:
-    """Every chain, in order. On a subsample, the first gives the others the ℓ below which runs are dropped."""
+def _run(chains: Chains, executor: Executor) -> Generator[ChainEnd]:
+    """Every chain, in order. If there is a subsample, the maxima that the first continues need not be continued by
+    the others."""
     numbers = range(chains.budget.chains)
-    if subsampled:
-        first = replace(chains, margin=SUBSAMPLE_MARGIN)(0)
+    if chains.subsample is not chains.sample:
+        first = chains(0)
         yield first
-        top = max((run.log_likelihood for run in first.ends), default=-np.inf)
-        chains, numbers = replace(chains, margin=SUBSAMPLE_MARGIN, known=top), numbers[1:]
+        chains, numbers = replace(chains, continued=first.continued), numbers[1:]
     yield from executor.spread(chains, numbers)
-
-
-class _AllUnits:
-    """Runs on the subsample, continued on all units: once for each maximum.
-
-    Most runs end in the maximum of an earlier run. Comparing them on the subsample is cheap, and saves finishing each
-    of them on all units.
-    """
-
-    def __init__(self, sample: Sample, clock: Clock) -> None:
-        self.sample, self.clock = sample, clock
-        self._known: list[tuple[float, Ascent]] = []  # ℓ on the subsample, and the finish on all units
-
-    def finish(self, runs: list[Ascent]) -> list[Ascent]:
-        """The runs on all units, without those that ended too low on the subsample, or for which there is no time."""
-        return [end for run in runs if (end := self._finish(run)) is not None]
-
-    def _finish(self, run: Ascent) -> Ascent | None:
-        height = run.log_likelihood
-        found = next((whole for low, whole in self._known if is_same_maximum(low, height)), None)
-        best = max((low for low, _ in self._known), default=-np.inf)
-        if found is not None or height <= best - SUBSAMPLE_MARGIN * abs(height):
-            return found
-        if self._known and self.clock.time_is_over():
-            return None
-        time_is_over = self.clock.time_is_over if self._known else self.clock.after(GRACE_SECONDS)
-        found = finish_run(self.sample, run.point, time_is_over=time_is_over)
-        self._known += [] if found.failed else [(height, found)]
-        return found

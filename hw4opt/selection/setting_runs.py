@@ -100,7 +100,7 @@ class SettingRuns:
             self.tried.append(pair)  # what is done is kept at an interruption
 
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
-        tasks = [_Task(task) for task in self._tasks(candidates)]
+        tasks = [_SettingsTask(task) for task in self._tasks(candidates)]
         score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit, keep=self.keep)
         with closing(self.executor.spread(score, tasks)) as found:
             for task, scores in zip(tasks, found, strict=True):
@@ -154,18 +154,20 @@ class _Candidate:
 
 
 @dataclass(frozen=True)
-class _Task:
+class _SettingsTask:
     """Settings that are scored together. Pickled as their values, the model and the data."""
 
     candidates: list[_Candidate]
 
-    def __reduce__(self) -> tuple[Callable[[Model, Data, list[Setting]], _Task], tuple[Model, Data, list[Setting]]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[[Model, Data, list[Setting]], _SettingsTask], tuple[Model, Data, list[Setting]]]:
         problem = self.candidates[0].problem
         return _received, (problem.model, problem.data, [one.setting for one in self.candidates])
 
 
-def _received(model: Model, data: Data, settings: list[Setting]) -> _Task:
-    return _Task([one for basis in _bases(model.on(data), settings) for one in basis])
+def _received(model: Model, data: Data, settings: list[Setting]) -> _SettingsTask:
+    return _SettingsTask([one for basis in _bases(model.on(data), settings) for one in basis])
 
 
 def _bases(problem: Problem, settings: Sequence[Setting]) -> list[list[_Candidate]]:
@@ -194,7 +196,7 @@ def _key(setting: Setting) -> tuple[tuple[str, float], ...]:
 
 
 def _score(
-    task: _Task, layouts: Layouts, metric: str, units: np.ndarray | None, limit: float, keep: bool
+    task: _SettingsTask, layouts: Layouts, metric: str, units: np.ndarray | None, limit: float, keep: bool
 ) -> list[Score]:
     candidates = task.candidates
     for one in candidates:

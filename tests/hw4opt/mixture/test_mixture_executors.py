@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,7 +100,8 @@ def test_a_copy_of_a_clock_has_the_seconds_that_are_left():
 
 def test_without_time_only_the_first_chain_runs():
     x, y = heard(7)
-    chains = Chains(Sample.of(PoissonMixture(1).design(x, y)), 3, Budget(72), 0, Clock(1e-9))
+    sample = Sample.of(PoissonMixture(1).design(x, y))
+    chains = Chains(sample, sample, 3, Budget(72), 0, Clock(1e-9))
     later = chains(1)
     assert later.timed_out and not later.ends and later.tried == 0
     first = chains(0)
@@ -116,14 +118,31 @@ def test_what_is_no_executor_is_refused():
         PoissonMixture(2).fit(x, y, executor=2)
 
 
-def test_little_travels():
-    """The subsample to a worker, and one matrix of the best run back: however many rows, runs and parameters."""
+def test_what_is_sent_is_the_rows_and_one_matrix_back():
+    """The sample without what is computed from it; of the runs, the observed information of the best alone."""
     x, y = heard(9, 30_000)
-    sample = Sample.of(PoissonMixture(1).design(x, y)).subsample(search.SUBSAMPLE_UNITS, np.random.default_rng(0))
-    chains = Chains(sample, 5, Budget(24, 120), 0, Clock(None))
-    assert len(pickle.dumps(chains)) < 100_000
+    sample = Sample.of(PoissonMixture(1).design(x, y))
+    subsample = sample.subsample(search.SUBSAMPLE_UNITS, np.random.default_rng(0))
+    chains = Chains(sample, subsample, 5, Budget(24, 120), 0, Clock(None))
+    size = len(pickle.dumps(chains))
     end = chains(0)
     informed = [run for run in end.ends if run.curvature.observed is not None]
-    assert len(end.ends) > 4 and len(informed) == 1
+    assert len(end.ends) > 4 and len({run.log_likelihood for run in informed}) == 1
     assert informed[0].log_likelihood == max(run.log_likelihood for run in end.ends if run.finished)
-    assert len(pickle.dumps(chains)) < 100_000  # what was computed from the sample stays here
+    assert all(known.run.curvature.observed is None for known in end.continued) and end.continued
+    assert len(pickle.dumps(chains)) == size and len(pickle.dumps(end)) < 100_000
+
+
+def test_maxima_that_are_known_are_not_continued_again():
+    x, y = heard(9, 5_000)
+    sample = Sample.of(PoissonMixture(1).design(x, y))
+    subsample = sample.subsample(search.SUBSAMPLE_UNITS, np.random.default_rng(0))
+    chains = Chains(sample, subsample, 3, Budget(48, 120), 0, Clock(None))
+    first = chains(0)
+    fresh, told = chains(1), replace(chains, continued=first.continued)(1)
+    known = [one.height for one in first.continued]
+    assert [one.height for one in told.continued][: len(known)] == known
+    assert len(told.continued) < len(first.continued) + len(fresh.continued)
+    assert max(run.log_likelihood for run in told.ends) == pytest.approx(
+        max(run.log_likelihood for run in fresh.ends), rel=1e-9
+    )
