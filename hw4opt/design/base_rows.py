@@ -17,10 +17,21 @@ def distinct_rows(x: Array) -> tuple[Array, np.ndarray | None]:
     if np.all(values[1:] > values[:-1]):
         return x, None
     if np.all(values[1:] >= values[:-1]):
-        fresh = np.concatenate([[True], values[1:] > values[:-1]])
-        return values[fresh][:, None], np.cumsum(fresh) - 1
-    distinct, row_of = np.unique(values, return_inverse=True)
-    return distinct[:, None], row_of
+        first = _first_of_equal(values)
+        return values[first][:, None], np.cumsum(first) - 1
+    order = np.argsort(values)
+    values = values[order]
+    first, row_of = _first_of_equal(values), np.empty(len(values), dtype=np.intp)
+    row_of[order] = np.cumsum(first) - 1
+    return values[first][:, None], row_of
+
+
+def _first_of_equal(values: Array) -> np.ndarray:
+    """Flags of the first of equal values (n,), which are sorted."""
+    first = np.empty(len(values), dtype=bool)
+    first[:1] = True
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return first
 
 
 def at_first_rows(values: Array, row_of: np.ndarray) -> Array:
