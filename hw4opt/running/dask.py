@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
@@ -13,6 +14,8 @@ from warnings import catch_warnings
 
 from hw4opt.errors import InputError, RefusedError
 
+ADDRESS = re.compile(r"((tcp|(?P<tls>tls))://)?(\[[\da-fA-F:.%]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+MAX_PORT = 65_535
 CONNECT_SECONDS = 20.0  # seconds that a scheduler may take to answer
 SCHEDULER_ENDED = "the Dask scheduler ended before its tasks; start it again"
 
@@ -142,14 +145,20 @@ def result_of(future: Any) -> Any:
 
 
 def connect(address: str) -> DaskClient:
-    """The client of a scheduler. Raises `InputError` if none answers, `RefusedError` without the extra `dask`."""
+    """The client of a scheduler. Raises `InputError` for what is not an address, and if no scheduler answers,
+    `RefusedError` without the extra `dask`."""
+    found = ADDRESS.fullmatch(address)
+    if found is None or not 0 < int(found["port"]) <= MAX_PORT:
+        raise InputError(f"{address!r} is not the address of a Dask scheduler; give it as in tcp://host:8786")
     try:
-        client = import_module("distributed").Client
+        distributed = import_module("distributed")
     except ImportError as error:
         raise RefusedError(
             "a Dask cluster needs distributed; it comes with the extra: pip install 'hw4opt[dask]'"
         ) from error
+    if found["tls"] and distributed.Security().get_connection_args("client")["ssl_context"] is None:
+        raise InputError(f"{address} needs certificates; name them in Dask's configuration, under distributed.comm.tls")
     try:
-        return client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        return distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # TimeoutError among them
         raise InputError(f"no Dask scheduler answers at {address}; give its address, as in tcp://host:8786") from error

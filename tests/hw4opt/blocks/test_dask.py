@@ -11,7 +11,6 @@ import pytest
 from hw4opt import RBF, Huber, InputError, Poisson, RefusedError, Ridge, Squared, TotalVariation
 from hw4opt.blocks import ArrayRows, DaskRows, TableRows, dask, fit_blocks, select_blocks
 from hw4opt.problem import Model
-from hw4opt.running.dask import connect
 from hw4opt.tables import TableFiles
 
 arrow = pytest.importorskip("pyarrow", reason="Parquet files need pyarrow, an extra")
@@ -141,5 +140,3 @@ def test_what_workers_find_wrong_is_the_sentence_of_one_process(client, folder, 
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y"), client))
     with pytest.raises(RefusedError, match="dropped rows cannot be read by row number; write files without empty"):
         fit_blocks(model, DaskRows(TableRows(TableFiles.of(tmp_path / "a.csv"), ("x",), "y", drop=True), client))
-    with pytest.raises(InputError, match="no Dask scheduler answers at nowhere"):
-        connect("nowhere")

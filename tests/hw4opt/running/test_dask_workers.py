@@ -2,6 +2,7 @@
 Ctrl-C do; and searches there, for mixtures and hyper-parameters, against those in this process."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -16,7 +17,8 @@ from hw4opt.kernels import find_kernel
 from hw4opt.mixture.budget import Budget
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.selection import choose_k
-from hw4opt.running.dask import DaskWorkers
+from hw4opt.running import dask
+from hw4opt.running.dask import DaskWorkers, connect
 from hw4opt.selection import select, setting_runs
 
 WHERE = "(__import__('time').sleep(0.1), __import__('os').getpid())[1]"
@@ -147,3 +149,23 @@ def test_the_seconds_of_a_search_end_it_on_the_workers(workers):
     found = PoissonMixture(8, budget=Budget(24 * 400, 10**6, seconds=2.0)).fit(x, y, executor=workers)
     assert time.monotonic() - started < 20 and found.starts.tried < 24 * 400
     assert any("seconds of the search ran out" in said for said in found.warnings)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "nowhere", "tcp://127.0.0.1", "http://host:80", "tcp://host:99999", "host:0", "a b:1", "tcp://:1"]
+)
+def test_what_is_not_an_address_is_refused_without_waiting(address):
+    with pytest.raises(InputError, match="is not the address of a Dask scheduler; give it as in tcp://host:8786"):
+        connect(address)
+
+
+def test_a_scheduler_that_does_not_answer_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
+    for address in ("tcp://127.0.0.1:1", "127.0.0.1:1"):
+        with pytest.raises(InputError, match=f"no Dask scheduler answers at {re.escape(address)}"):
+            connect(address)
+
+
+def test_certificates_that_are_not_configured_are_one_sentence():
+    with pytest.raises(InputError, match="needs certificates; name them in Dask's configuration"):
+        connect("tls://127.0.0.1:1")
