@@ -145,8 +145,8 @@ def result_of(future: Any) -> Any:
 
 
 def connect(address: str) -> DaskClient:
-    """The client of a scheduler. Raises `InputError` for what is not an address, and if no scheduler answers,
-    `RefusedError` without the extra `dask`."""
+    """The client of a scheduler. Raises `InputError` for what is not an address, and if no scheduler answers, or it has
+    no workers, or one without this version of hw4opt; `RefusedError` without the extra `dask`."""
     found = ADDRESS.fullmatch(address)
     if found is None or not 0 < int(found["port"]) <= MAX_PORT:
         raise InputError(f"{address!r} is not the address of a Dask scheduler; give it as in tcp://host:8786")
@@ -159,6 +159,28 @@ def connect(address: str) -> DaskClient:
     if found["tls"] and distributed.Security().get_connection_args("client")["ssl_context"] is None:
         raise InputError(f"{address} needs certificates; name them in Dask's configuration, under distributed.comm.tls")
     try:
-        return distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # TimeoutError among them
         raise InputError(f"no Dask scheduler answers at {address}; give its address, as in tcp://host:8786") from error
+    try:
+        _check_workers(client, address)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Raise `InputError` unless there are workers, all with this version of hw4opt: without it they would die of the
+    first task."""
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError as error:
+        raise InputError(
+            f"the Dask scheduler at {address} has no workers; start some, as in dask worker {address}"
+        ) from error
+    ours = import_module("hw4opt").__version__
+    for worker, found in client.run(eval, "__import__('hw4opt').__version__", on_error="return").items():
+        if found != ours:
+            theirs = f"cannot import hw4opt ({found})" if isinstance(found, Exception) else f"has hw4opt {found}"
+            raise InputError(f"the Dask worker at {worker} {theirs}; install hw4opt {ours} there, too")

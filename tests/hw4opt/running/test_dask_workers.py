@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import hw4opt
 from hw4opt import RBF, Huber, Problem, Ridge, TotalVariation
 from hw4opt.errors import InputError
 from hw4opt.kernels import find_kernel
@@ -169,3 +170,45 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(monkeypatch):
 def test_certificates_that_are_not_configured_are_one_sentence():
     with pytest.raises(InputError, match="needs certificates; name them in Dask's configuration"):
         connect("tls://127.0.0.1:1")
+
+
+class Elsewhere:
+    """A client whose workers answer `found`, or that has none."""
+
+    def __init__(self, found):
+        self.found, self.closed = found, False
+
+    def wait_for_workers(self, count, timeout):
+        if self.found is None:
+            raise TimeoutError
+
+    def run(self, function, *args, on_error):
+        return {"tcp://b:1": hw4opt.__version__, "tcp://a:1": self.found}
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (None, "the Dask scheduler at h:1 has no workers; start some, as in dask worker h:1"),
+        (
+            ModuleNotFoundError("No module named 'hw4opt'"),
+            "at tcp://a:1 cannot import hw4opt .No module named 'hw4opt'.;",
+        ),
+        ("0.9.0", f"at tcp://a:1 has hw4opt 0.9.0; install hw4opt {hw4opt.__version__} there, too"),
+    ],
+)
+def test_workers_that_cannot_run_the_tasks_are_one_sentence(monkeypatch, found, said):
+    made = Elsewhere(found)
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: made)
+    with pytest.raises(InputError, match=said):
+        connect("h:1")
+    assert made.closed
+
+
+def test_a_client_that_connects_has_workers(client):
+    again = connect(client.scheduler.address)
+    assert len(again.nthreads()) == 2
+    again.close()
