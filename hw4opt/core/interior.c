@@ -12,6 +12,7 @@
 #include "polish.h"
 
 static const double SAFE_CENTERING = 0.2;   /* centering parameter of a step after one without progress */
+static const double MOST_RAISED = 3.0; /* largest factor by which a step may raise complementarity */
 static const double BOUNDARY_SHARE = 0.999; /* fraction of the step to the boundary */
 static const double POLISH_GAP_OF_BOXES = 1e-2; /* relative gap at which polishing is first tried if all bounded rows
                                                    have two bounds and w is unique (every column is penalised); else
@@ -408,10 +409,11 @@ static void step(solver *own, bool slow) {
         const double after = larger((1.0 - length) * own->complementarity + length * length * cross, 0.0);
         const double ratio = after / larger(own->complementarity, 1e-300);
         const double infeasibility = larger(own->gap - own->complementarity, 0.0);
-        /* keep complementarity from decreasing much faster than the residuals */
+        /* keep complementarity from decreasing much faster than the residuals; raised too fast, it shortens steps */
         const bool ahead = infeasibility > 2.0 * own->complementarity && own->gap < own->scale;
         const double share = slow ? SAFE_CENTERING : ratio * ratio * ratio;
-        own->target = (ahead ? SAFE_CENTERING * infeasibility : share * own->complementarity) / (double)rows->bounds;
+        const double raised = smaller(SAFE_CENTERING * infeasibility, MOST_RAISED * own->complementarity);
+        own->target = (ahead ? raised : share * own->complementarity) / (double)rows->bounds;
         for (size_t j = 0; j < r; j++)
             own->direction[j] = own->right[j] - own->residual[j] + own->target * own->center[j] + own->correction * own->second[j];
         solve_system(&own->system, own->direction);
