@@ -77,4 +77,9 @@ def size_text(count: float) -> str:
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"
-    return f"{count:.3g} bytes"
+    return counted(round(count), "byte")
+
+
+def counted(count: int, noun: str) -> str:
+    """A count and its noun: 1 setting, 12 settings."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

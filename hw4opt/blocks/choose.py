@@ -16,7 +16,7 @@ from hw4opt.blocks.held_out import FoldRule, HeldOut, held_out
 from hw4opt.blocks.reference import Trivial, trivial_fit
 from hw4opt.blocks.rows import BlockSums, RowSource
 from hw4opt.blocks.survey import Survey, survey
-from hw4opt.errors import InputError, RefusedError, shown
+from hw4opt.errors import InputError, RefusedError, counted, shown
 from hw4opt.problem import HyperparameterKey, Model, Problem
 from hw4opt.running.threads import one_blas_thread, threads
 from hw4opt.selection.axes import Setting, Tried
@@ -156,7 +156,7 @@ def select_blocks(
             f"none of the {len(pairs)} settings tried has a finite held-out error; give the values instead"
         )
     notes = [] if model.kernel is None else _equal_x_note(surveyed)
-    notes += [f"interrupted after {len(pairs)} settings; the best so far is used"] if interrupted else []
+    notes += [f"interrupted after {counted(len(pairs), 'setting')}; the best so far is used"] if interrupted else []
     notes += [note for axis in axes if (note := beyond(axis, runs.history()) or edge(axis, best.setting)) is not None]
     notes += unproven(score.largest_gap, [one.largest_gap for _, one in pairs])
     return BlocksSelection(

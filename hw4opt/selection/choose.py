@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
+from hw4opt.errors import InputError, counted
 from hw4opt.inference.intervals import refusal
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import HyperparameterKey, Problem
@@ -159,7 +159,7 @@ def select(
     if interrupted:
         if not np.isfinite(best.score):
             raise KeyboardInterrupt  # there is no best so far
-        notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
+        notes.append(f"interrupted after {counted(len(state.tried), 'setting')}; the best so far is used")
     if len(state.tried) > 1 and not np.isfinite(best.score):
         raise InputError(
             f"none of the {len(state.tried)} settings tried has a finite held-out error; give the "
