@@ -1,6 +1,7 @@
 """The library of reference problems that the suites share, the oracle they are judged by, and Hypothesis' profiles."""
 
 import os
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -47,7 +48,13 @@ def client():
     """That of a Dask scheduler with two worker processes."""
     distributed = pytest.importorskip("distributed", reason="Dask needs distributed, an extra")
     workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**workers) as cluster, distributed.Client(cluster) as found:
+    # a check 15 s after one test killed a worker would give it up if another has just killed it again
+    patient = {"distributed.deploy.lost-worker-timeout": "10m"}
+    with (
+        import_module("dask.config").set(patient),
+        distributed.LocalCluster(**workers) as cluster,
+        distributed.Client(cluster) as found,
+    ):
         yield found
 
 
