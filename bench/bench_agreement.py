@@ -2,7 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_agreement
 
-Sums of components, quantiles of several levels of such sums, and shapes at every x (over the points of the exchange).
+Sums of components, quantiles of several levels of such sums, and shapes at every x, with the same points for both.
 The problems are those of the tests. If Clarabel's answer has a gap above 1e-6, SCS is used.
 """
 
@@ -19,8 +19,10 @@ from typing import Any
 import cvxpy
 import numpy as np
 
-from hw4opt import Problem, fit
+from hw4opt import Problem
 from hw4opt.errors import RefusedError
+from hw4opt.fit import fit_rows
+from hw4opt.shapes.fits import with_points
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "hw4opt"), str(ROOT / "tests" / "hw4opt" / "shapes")]
@@ -39,10 +41,11 @@ def kinds() -> dict[str, Callable[[int], Problem]]:
 
 def compared(given: Problem) -> tuple[str, float]:
     """The outcome, and the relative difference of the objectives."""
-    ours = fit(given)
+    (given,) = with_points([given])
+    (ours,) = fit_rows([given])
     for name in BACKENDS:
         try:
-            theirs = fit(ours.problem, solver=f"cvxpy:{name}")
+            (theirs,) = fit_rows([given], f"cvxpy:{name}")
         except RefusedError:
             continue
         if theirs.certificate.solved(AGREES):
