@@ -22,13 +22,15 @@ ROW_EVALUATION_ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's o
 def row_rounding(form: Form, w: Array, z: Array) -> Array:
     """Bounds of the rounding in every row, (2, b, M): of z - shift near a breakpoint, and of z.
 
-    The rounding is that of the largest fitted value, and of r products, times a row's coefficients. Slopes, in units of
-    f over x, are not sums of fitted values: their rounding is that of their own products.
+    The rounding is that of the largest fitted value, and of r products, times a row's coefficients. Where products
+    cancel to values far below the targets' spread, it is that of the products, up to the spread. Slopes, in units of f
+    over x, are not sums of fitted values: their rounding is that of their own products.
     """
     largest = np.abs(z[:, : form.loss.count]).max(axis=1)
     reach = np.maximum(np.abs(w) @ np.sqrt(form.column_square), largest)
+    near = np.maximum(largest, np.minimum(reach, form.target_spread))
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
-    of_values = np.stack([ROW_EVALUATION_ROUNDING * largest, level * reach])[:, :, None]
+    of_values = np.stack([ROW_EVALUATION_ROUNDING * near, level * reach])[:, :, None]
     found = np.multiply(of_values, form.operator.amplification, out=large_array(2, *z.shape))
     for term, spans in zip(form.terms, form.spans, strict=True):
         if term.acts.own_unit:
