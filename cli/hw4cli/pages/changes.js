@@ -57,6 +57,10 @@ function target(value) {
 }
 const rounded = (value) => Number(value.toPrecision(6));
 
+/** The row whose value is nearest to x. */
+const nearestTo = (xs, x) =>
+  xs.reduce((best, value, row) => (Math.abs(value - x) < Math.abs(xs[best] - x) ? row : best), 0);
+
 const editing = {
   move(row, x, y, done) {
     if (x === null) {
@@ -82,7 +86,7 @@ const editing = {
     if (isFixed() || app.data.x === null) return;
     const { data } = app,
       xs = data.columns[data.x];
-    const near = xs.reduce((best, value, row) => (Math.abs(value - x) < Math.abs(xs[best] - x) ? row : best), 0);
+    const near = nearestTo(xs, x);
     const own = { [data.x]: rounded(x), [data.y]: target(y - (app.shift ? app.shift[near] : 0)) };
     if (data.weights) own[data.weights] = 1;
     editRows((column, name) => column.push(own[name] ?? column[near]));

@@ -30,7 +30,20 @@ async function openFile(file) {
   link.send({ kind: "load", id: null, name: file.name, text: await file.text() });
 }
 
-const click = (id, act) => byId(id).addEventListener("click", act);
+/** Where a new point goes: the middle of the curve, or of the rows while the fit of these rows is on its way. */
+function middle() {
+  if (app.view) {
+    const { curve_x, curve } = app.view,
+      k = Math.floor(curve_x.length / 2);
+    return [curve_x[k], curve[k]];
+  }
+  const { x, y } = shown().data,
+    [low, high] = d3.extent(x),
+    center = (low + high) / 2;
+  return [center, y[nearestTo(x, center)]];
+}
+
+const click = (id, act) => byId(id).addEventListener("click", (event) => app.data && act(event));
 startTheme(byId("theme"));
 click("undo", undo);
 click("redo", redo);
@@ -42,11 +55,7 @@ click("reset", () => {
   draw(false);
   ask();
 });
-click("add", () => {
-  const { curve_x, curve } = app.view,
-    k = Math.floor(curve_x.length / 2);
-  editing.add(curve_x[k], curve[k]);
-});
+click("add", () => editing.add(...middle()));
 let lastRow = null;
 byId("figure").addEventListener("focusin", (event) => {
   if (event.target.dataset.row !== undefined) lastRow = Number(event.target.dataset.row);

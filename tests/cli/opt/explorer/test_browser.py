@@ -169,6 +169,39 @@ def test_the_keyboard_alone_moves_removes_and_adds_points(tab):
     assert page.objective() == fit(Problem(x, y, RBF(80), None, [Ridge(0.1)])).objective
 
 
+def test_every_visible_button_works_while_a_fit_is_on_its_way(tab):
+    """Rows were removed, and no fit of those that are left has come: there is no curve then."""
+    page = tab(*GIVEN)
+    page.settle()
+    buttons = page.js("[...document.querySelectorAll('button[id]')].filter((one) => one.checkVisibility()).map(({ id }) => id)")
+    assert {"add", "remove", "pin", "undo", "choose"} <= set(buttons)
+    for button in buttons:
+        page.settle()
+        page.js(f"""() => {{
+            const point = document.querySelector("circle[data-row='3']");
+            point.focus();
+            point.dispatchEvent(new KeyboardEvent("keydown", {{ key: "Delete", bubbles: true }}));
+            if (hw4opt.app.view !== null) throw new Error("the fit is already there");
+            document.getElementById("{button}").click();
+        }}""")
+    page.settle()
+    assert page.errors == []
+
+
+def test_a_point_is_added_before_the_fit_has_come(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.locator("circle[data-row='3']").focus()
+    page.js("""() => {
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Delete", bubbles: true }));
+        document.getElementById("add").click();
+    }""")
+    x, y = data_in(page)
+    assert len(x) == 50 and x[49] == pytest.approx((x[:49].min() + x[:49].max()) / 2, abs=1e-6)
+    assert y[49] == y[np.abs(x[:49] - x[49]).argmin()] and page.errors == []
+    assert page.objective() == fit(Problem(x, y, RBF(80), None, [Ridge(0.1)])).objective
+
+
 def test_a_shape_is_asked_for_at_every_x(tab):
     page = tab(*GIVEN, "--constraint", "convex:everywhere=0..2")
     page.settle()
