@@ -22,9 +22,10 @@ import numpy as np
 from bench.bench_blocks import LOSSES, ROOT, markdown, write_rows
 from bench.child import peak_bytes
 
+CASES = (*LOSSES, "quantile", "huber + tv")  # the last two have a dual variable per row: they refit fold by fold
 RIDGES = (0.01, 10.0, 4)
 COLUMNS = (
-    "loss",
+    "case",
     "rows",
     "way",
     "ridge",
@@ -38,9 +39,9 @@ COLUMNS = (
 )
 
 
-def one_choice(way: str, loss: str, folder: str) -> dict[str, Any]:
+def one_choice(way: str, case: str, folder: str) -> dict[str, Any]:
     """One search in this process."""
-    from hw4opt import RBF, Huber, Logistic, Problem, Ridge, Squared
+    from hw4opt import RBF, Huber, Logistic, Problem, Quantile, Ridge, Squared, TotalVariation
     from hw4opt.blocks import TableRows, select_blocks
     from hw4opt.problem import Model
     from hw4opt.running.threads import set_threads
@@ -48,20 +49,21 @@ def one_choice(way: str, loss: str, folder: str) -> dict[str, Any]:
     from hw4opt.tables import TableFiles
 
     set_threads(1)
-    terms = {"squared": Squared(), "huber": Huber(0.5), "logistic": Logistic()}
-    kernel, ridge, target = RBF(30.0), [Ridge(0.1)], "label" if loss == "logistic" else "y"
+    losses = {"squared": Squared(), "logistic": Logistic(), "quantile": Quantile(0.9)}
+    kernel, loss, target = RBF(30.0), losses.get(case, Huber(0.5)), "label" if case == "logistic" else "y"
+    terms = [Ridge(0.1), TotalVariation(0.3)] if case == "huber + tv" else [Ridge(0.1)]
     files, more = TableFiles.of(folder), {"method": "kfold:10", "search": "grid", "grid": {"ridge": RIDGES}}
     started = time.process_time()
     if way == "blocks":
-        found = select_blocks(Model(kernel, terms[loss], ridge), TableRows(files, ("x",), target), (), **more)
+        found = select_blocks(Model(kernel, loss, terms), TableRows(files, ("x",), target), (), **more)
         chosen, passes = found.model.ridge, found.passes
     else:
         tables = list(files.blocks(["x", target]))
         x, y = (np.concatenate([one.numbers(name) for one in tables]) for name in ("x", target))
-        found = select(Problem(x, y, kernel, terms[loss], ridge), (), complete=True, **more)
+        found = select(Problem(x, y, kernel, loss, terms), (), complete=True, **more)
         chosen, passes = found.problem.ridge, None
     return {
-        "loss": loss,
+        "case": case,
         "way": way,
         "ridge": round(chosen, 6),
         "score": round(found.score, 8),
@@ -75,13 +77,13 @@ def one_choice(way: str, loss: str, folder: str) -> dict[str, Any]:
 
 
 def measured(rows: int, in_memory: bool) -> list[dict[str, Any]]:
-    """Run every loss at one size."""
+    """Run every case at one size."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder), rows)
-        for loss in LOSSES:
+        for case in CASES:
             for way in ("blocks", "memory") if in_memory else ("blocks",):
-                call = [sys.executable, "-m", "bench.bench_blocks_choosing", "--one", way, loss, folder]
+                call = [sys.executable, "-m", "bench.bench_blocks_choosing", "--one", way, case, folder]
                 done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
                 found.append({"rows": rows} | json.loads(done.stdout))
     return found

@@ -18,6 +18,7 @@ import numpy as np
 
 from hw4opt.design.basis import Basis, Functionals, diagonal_of
 from hw4opt.kernels import Kernel, Precomputed
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 Long = np.longdouble
@@ -43,7 +44,7 @@ class _Pivots:
         """Y of the functionals at x, (P, m), by forward substitution."""
         y = gram_of(self.kernel, self.points, self.columns, x, column)
         for k, row in enumerate(self.factor):
-            y[k] = (y[k] - row[:k] @ y[:k]) / row[k]
+            y[k] = (y[k] - np.einsum("j,jm->m", row[:k], y[:k])) / row[k]  # @ goes down columns of long doubles
         return y
 
 
@@ -57,23 +58,28 @@ def left_out(basis: Basis, functionals: Sequence[Functionals], matrix: Array, s:
         return np.full(len(s), np.inf)
     x = functionals[0].points
     pivots = _pivots(basis, x, [one.column for one in functionals if one.points is x])
-    kept, whole = np.zeros((len(s), matrix.shape[1]), dtype=Long), np.zeros((len(s), len(pivots.points)), dtype=Long)
-    rest, largest, first = np.zeros(len(s)), 0.0, 0
-    for all_points, column in functionals:
-        for low in range(0, len(all_points), TRUNCATION_BLOCK_ROWS):
-            points = all_points[low : low + TRUNCATION_BLOCK_ROWS]
-            rows = slice(first + low, first + low + len(points))
-            given = isinstance(basis.kernel, Precomputed)
-            exact = (
-                np.diagonal(x)[low : low + TRUNCATION_BLOCK_ROWS]
-                if given
-                else diagonal_of(basis.kernel, points, column)
-            )
-            y, mine = pivots.solve(points, column), s[:, rows].astype(Long)
-            d = np.maximum((exact - np.square(y).sum(axis=0)).astype(float), 0.0) + PIVOTING_FLOOR * exact
-            whole, kept = whole + mine @ y.T, kept + mine @ matrix[rows].astype(Long)
-            rest, largest = rest + np.abs(s[:, rows]) @ np.sqrt(d), max(largest, float(exact.max()))
-        first += len(all_points)
+    starts = np.cumsum([0, *(len(one.points) for one in functionals)])
+
+    def sums(block: tuple[int, int]) -> tuple[Array, Array, Array, float]:
+        """Of some rows: Yᵀs and Bᵀs, Σ |s_i| √d_i, and the largest k(x, x)."""
+        place, low = block
+        part = slice(low, low + TRUNCATION_BLOCK_ROWS)
+        points, column = functionals[place].points[part], functionals[place].column
+        rows = slice(starts[place] + low, starts[place] + low + len(points))
+        given = isinstance(basis.kernel, Precomputed)
+        exact = np.diagonal(x)[part] if given else diagonal_of(basis.kernel, points, column)
+        y, mine = pivots.solve(points, column), s[:, rows].astype(Long)
+        d = np.maximum((exact - np.square(y).sum(axis=0)).astype(float), 0.0) + PIVOTING_FLOOR * exact
+        rest = np.abs(s[:, rows]) @ np.sqrt(d)
+        return mine @ y.T, mine @ matrix[rows].astype(Long), rest, float(exact.max())
+
+    blocks = [
+        (place, low)
+        for place, one in enumerate(functionals)
+        for low in range(0, len(one.points), TRUNCATION_BLOCK_ROWS)
+    ]
+    wholes, kepts, rests, sizes = zip(*parallel_map(sums, blocks), strict=True)
+    whole, kept, rest, largest = sum(wholes), sum(kepts), sum(rests), max(sizes)
     found = (np.square(whole).sum(axis=1) - np.square(kept).sum(axis=1)).astype(float)
     rounding = len(pivots.points) * largest * np.square(LONG_EPS * np.abs(s).sum(axis=1))
     return np.abs(found) + np.square(rest) + rounding  # below 0 where the rounding of B outweighs what B leaves
