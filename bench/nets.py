@@ -54,11 +54,13 @@ HEADS = (
     "ended",
 )
 ASKED = {  # percent: asked, aim
-    "logistic": (39, 41),
-    "hidden": (57, 62),
-    "conv": (78, 80),
-    "base": (88.5, 89),
-    "fast": (87, None),
+    "logistic_tuned": (39, 41),
+    "hidden_tuned": (57, 62),
+    "conv_tuned": (78, 80),
+    "base_tuned": (88.5, 89),
+    "fast_tuned": (87, None),
+    "fast_fast90": (90, None),
+    "fast_fast92": (92, None),
 }
 
 
@@ -205,7 +207,7 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         ones[0]["pixels"],
         ", ".join(str(one["seed"]) for one in ones),
         f"{100 * statistics.mean(test):.2f}{spread} %",
-        ", ".join(f"{one} %" for one in ASKED.get(ones[0]["net"], ()) if one) if name.endswith("_tuned") else "–",
+        ", ".join(f"{one} %" for one in ASKED.get(name, ()) if one) or "–",
         f"{100 * min(test):.2f} … {100 * max(test):.2f}",
         f"{100 * statistics.mean(one['test_accuracy_flip'] for one in ones):.2f} %",
         f"{100 * statistics.mean(one['train_accuracy'] for one in ones):.2f} %",
