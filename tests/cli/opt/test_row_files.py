@@ -86,6 +86,7 @@ STATES = [
 ]
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("words", STATES)
 def test_terms_with_duals_over_files_are_the_fit_of_one_table(hw4opt, data, words):
     words = ["--x", "x", *GIVEN, *words, "--select", "none", "--json", "-"]
@@ -306,6 +307,7 @@ def test_ctrl_c_leaves_no_file(start, data):
     assert sorted(data.parent.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_choosing_on_a_sample_ends_with_130_and_the_best_so_far(hw4opt, data, monkeypatch):
     from hw4cli.opt import solve_blocks
 

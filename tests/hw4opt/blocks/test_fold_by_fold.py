@@ -44,6 +44,7 @@ def test_scores_are_those_of_the_same_folds_in_memory(name, folds, metric, monke
     assert found.largest_fold_gap <= 1e-9 and found.fits == 4 and found.passes == 2
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("name", cases())
 def test_fits_that_are_sent_elsewhere_give_the_same_digits(name, monkeypatch):
     """On copies of the columns, the last fold first, with large arrays in files."""

@@ -462,6 +462,7 @@ def exact_sum(y=PARTS, gamma=0.3, tv=0.3):
     return fit(Problem(np.column_stack([DEPTH, AGE, codes]), y, Additive(parts))).raise_for_status()
 
 
+@pytest.mark.slow
 def test_a_component_of_a_sum_is_drawn_and_has_controls_of_its_own(open_page, hw4opt, tmp_path):
     write_sites(tmp_path / "sites.csv")
     page = open_page("sites.csv", *SUM)
