@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import click
@@ -47,12 +48,10 @@ def command_line(program: str) -> str:
 
 def origin(program: str, seed: int, sha256: str | None) -> dict[str, Any]:
     """Version, command, seed, platform and hash of the data: a part of every JSON."""
-    from importlib.metadata import version  # deferred: importing it takes longer than showing a help text
-
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     where = f"{system}, Python {platform.python_version()}, numpy {np.__version__}"
     return {
-        "version": version("hw4opt"),
+        "version": import_module(program).__version__,  # programs are named as their packages
         "command": command_line(program),
         "seed": seed,
         "platform": where,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
@@ -31,8 +32,7 @@ def real_array(name: str, values: ArrayLike) -> Array:
     if hasattr(raw, "toarray") and not isinstance(raw, np.ndarray):
         raise InputError(f"{name} is a sparse matrix; give {name}.toarray()")
     try:
-        raw = _without_masks(name, raw) if isinstance(raw, list | tuple) else raw
-        array = np.asarray(_unmasked(name, raw) if isinstance(raw, np.ma.MaskedArray) else raw)
+        array = np.asarray(_without_mask(name, raw))
     except InputError:
         raise
     except Exception as error:  # a ragged list, or whatever an object of another library raises
@@ -72,10 +72,10 @@ def broadcast(**values: ArrayLike) -> list[Array]:
 def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
     """Labels of one kind, one per row, as numbers from 0; raises `InputError` for a missing label (None, NaN, NaT,
     masked)."""
-    if isinstance(labels, np.ma.MaskedArray):
-        labels = _unmasked(name, labels)
     try:
-        array = np.asarray(labels)
+        array = np.asarray(_without_mask(name, labels))
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{name} holds no labels: {_first_line(error)}") from error
     if array.shape != (rows,):
@@ -128,7 +128,21 @@ def check_gram(x: Array) -> None:
         raise InputError("the precomputed Gram matrix is not positive semidefinite")
 
 
-def _without_masks(name: str, values: Any) -> Any:
+def _without_mask(name: str, values: Any) -> Any:
+    """The values; those of masked arrays, and of lists that hold some, without their masks. Raises `InputError` for
+    masked ones. Nothing is masked before numpy.ma is imported, which takes longer than a fit."""
+    if "numpy.ma" not in sys.modules:
+        return values
+    values = _one_masked_array(name, values) if isinstance(values, list | tuple) else values
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    masked = np.argwhere(np.ma.getmaskarray(values))
+    if len(masked):
+        raise _error_at(masked[0], f"{name} is masked", "fill the value in or drop the row")
+    return np.ma.getdata(values)
+
+
+def _one_masked_array(name: str, values: Any) -> Any:
     """A list, or a masked array if the list holds masked arrays: NumPy would drop the masks."""
     kinds = set(map(type, values))
     if kinds & {list, tuple}:
@@ -138,13 +152,6 @@ def _without_masks(name: str, values: Any) -> Any:
         place = next(place for place, row in enumerate(rows) if any(cell is np.ma.masked for cell in row))
         raise _error_at((place,), f"{name} is masked", "fill the value in or drop the row")
     return np.ma.array(values) if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) else values
-
-
-def _unmasked(name: str, values: Any) -> Array:
-    masked = np.argwhere(np.ma.getmaskarray(values))
-    if len(masked):
-        raise _error_at(masked[0], f"{name} is masked", "fill the value in or drop the row")
-    return np.ma.getdata(values)
 
 
 def _as_float(name: str, array: Array, values: Any) -> Array:

@@ -173,7 +173,8 @@ def test_every_visible_button_works_while_a_fit_is_on_its_way(tab):
     """Rows were removed, and no fit of those that are left has come: there is no curve then."""
     page = tab(*GIVEN)
     page.settle()
-    buttons = page.js("[...document.querySelectorAll('button[id]')].filter((one) => one.checkVisibility()).map(({ id }) => id)")
+    visible = "[...document.querySelectorAll('button[id]')].filter((one) => one.checkVisibility())"
+    buttons = page.js(f"{visible}.map(({{ id }}) => id)")
     assert {"add", "remove", "pin", "undo", "choose"} <= set(buttons)
     for button in buttons:
         page.settle()
