@@ -40,6 +40,7 @@ TRIED: tuple[dict[str, Any], ...] = (
     MUON | {"epochs": 8, "full_scale": 0.6, "lr": 0.1, "side_lr": 1.5, "widths": [64, 128, 128]},
     WIDER | {"epochs": 8},
     WIDER | {"epochs": 16, "augment": "alternating_flip,crop:2,cutout:8"},
+    WIDER | {"epochs": 20, "augment": "alternating_flip,crop:4,cutout:12"},
 )
 
 
