@@ -92,7 +92,7 @@ def test_folders_are_compared_with_what_is_read():
         ("é" * 128, "File name too long"),
         ("loop", "Too many levels of symbolic links"),
         ("loop/a", "Too many levels of symbolic links"),
-        ("a\0b", "null byte"),
+        ("a\0b", "embedded null"),
         ("/dev/null", "not a regular file"),
     ],
 )
