@@ -59,8 +59,6 @@ ASKED = {  # percent: asked, aim
     "conv_tuned": (78, 80),
     "base_tuned": (88.5, 89),
     "fast_tuned": (87, None),
-    "fast_fast90": (90, None),
-    "fast_fast92": (92, None),
 }
 
 

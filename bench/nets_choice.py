@@ -28,7 +28,7 @@ SPLIT_SEED = 12345
 WIDE = {"widths": [48, 96, 192]}
 SGD = WIDE | {"optimizer": "sgd", "lr": 0.73, "momentum": 0.85, "warmup": 0.23}
 MUON = WIDE | {"optimizer": "muon", "momentum": 0.6, "warmup": 0.1, "start_scale": 0.75}
-WIDER = MUON | {"full_scale": 0.6, "lr": 0.1, "side_lr": 1.5, "widths": [64, 256, 256]}  # for `fast90` and `fast92`
+MUON_256 = MUON | {"full_scale": 0.6, "lr": 0.1, "side_lr": 1.5, "widths": [64, 256, 256]}  # towards 90 %
 TRIED: tuple[dict[str, Any], ...] = (
     SGD | {"epochs": 11, "start_scale": 0.75, "full_scale": 0.6},
     SGD | {"epochs": 11, "start_scale": 0.625, "full_scale": 0.8},
@@ -38,9 +38,9 @@ TRIED: tuple[dict[str, Any], ...] = (
     MUON | {"epochs": 9, "full_scale": 0.6, "lr": 0.14, "side_lr": 1.5, "batch_size": 1000},
     MUON | {"epochs": 9, "full_scale": 0.7, "lr": 0.1, "side_lr": 0.7},
     MUON | {"epochs": 8, "full_scale": 0.6, "lr": 0.1, "side_lr": 1.5, "widths": [64, 128, 128]},
-    WIDER | {"epochs": 8},
-    WIDER | {"epochs": 16, "augment": "alternating_flip,crop:2,cutout:8"},
-    WIDER | {"epochs": 20, "augment": "alternating_flip,crop:4,cutout:12"},
+    MUON_256 | {"epochs": 8},
+    MUON_256 | {"epochs": 16, "augment": "alternating_flip,crop:2,cutout:8"},
+    MUON_256 | {"epochs": 20, "augment": "alternating_flip,crop:4,cutout:12"},
 )
 
 
